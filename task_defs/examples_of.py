@@ -1,0 +1,73 @@
+"""The examples of a task's split, read through the task's own YAML."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from task_defs.catalog import BadTask, config
+from task_defs.rendering import Examples, Template
+
+KEYS = {"train": "training_split", "validation": "validation_split", "test": "test_split"}
+
+
+def splits(content: Mapping[str, Any]) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Load a task's documents by split, as lm-eval does.
+
+    Args:
+        content: The task's configuration with its functions resolved.
+    """
+    settings = content.get("dataset_kwargs") or {}
+    if "custom_dataset" in content:
+        loaded = content["custom_dataset"](**(content.get("metadata") or {}), **settings)
+    elif "dataset_path" in content:
+        import datasets
+
+        path, name = content["dataset_path"], content.get("dataset_name")
+        loaded = datasets.load_dataset(path=path, name=name, **settings)
+    else:
+        raise BadTask(
+            f"{content.get('task')}: no documents; give custom_dataset or dataset_path, or a pairs "
+            "file through class: !function task_defs.pairs_task.PairsTask"
+        )
+    change = content.get("process_docs")
+    return {name: change(part) if change else part for name, part in loaded.items()}
+
+
+def pair_of(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a document's input with its answer, the first of several."""
+    missing = [key for key in ("input", "output") if key not in document]
+    if missing:
+        raise BadTask(
+            f"a document has no field {missing[0]!r}, expected 'input' and 'output', found "
+            f"{', '.join(document)}; rename the fields in process_docs"
+        )
+    answer = document["output"]
+    return str(document["input"]), str(answer[0] if isinstance(answer, list) else answer)
+
+
+def examples(name: str, split: str = "train", include_path: str | Path | None = None) -> Examples:
+    """Return the pairs of one split of a task, with its own template.
+
+    Args:
+        name: The task.
+        split: `train`, `validation` or `test`, whatever the task's dataset calls them.
+        include_path: A folder of the user's own tasks, beside the built-in ones.
+
+    Raises:
+        UnknownTask: If no file defines the task.
+        BadTask: If the task has no such split or its documents are no pairs.
+    """
+    if split not in KEYS:
+        raise BadTask(f"no split {split!r}; expected one of {', '.join(KEYS)}")
+    content = config(name, include_path, functions=True)
+    named, loaded = str(content.get(KEYS[split])), splits(content)
+    if named not in loaded:
+        raise BadTask(
+            f"task {name!r} has no {split} split; set {KEYS[split]} to one of {', '.join(loaded)}"
+        )
+    return Examples(
+        name=name,
+        pairs=tuple(pair_of(document) for document in loaded[named]),
+        shots=int(content["metadata"].get("shots", 10)),
+        template=Template.of(content),
+    )

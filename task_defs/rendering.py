@@ -1,0 +1,99 @@
+"""Turn pairs into prompts: the text that lm-eval renders for the same task."""
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+
+Pair = tuple[str, str]
+Field = str | Callable[[Mapping[str, Any]], Any]
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment.filters["regex_replace"] = lambda text, pattern, by, count=0: re.sub(
+        pattern, by, text, count=count
+    )
+    return environment
+
+
+def resolve(template: Field, doc: Mapping[str, Any]) -> str:
+    """Render a task's `doc_to_...` key: a function, a field's name or a Jinja template."""
+    if callable(template):
+        value = template(doc)
+    elif template in doc:
+        value = doc[template]
+    else:
+        value = _environment().from_string(template).render(**doc)
+    return str(value[0] if isinstance(value, list) else value)
+
+
+@dataclass(frozen=True)
+class Template:
+    """How a task words a question and its answer."""
+
+    text: Field
+    target: Field
+    target_delimiter: str = " "
+    fewshot_delimiter: str = "\n\n"
+    description: str = ""
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> "Template":
+        """Read the template of a task's configuration; missing delimiters are lm-eval's."""
+        return cls(
+            text=config["doc_to_text"],
+            target=config["doc_to_target"],
+            target_delimiter=config.get("target_delimiter", " "),
+            fewshot_delimiter=config.get("fewshot_delimiter", "\n\n"),
+            description=config.get("description") or "",
+        )
+
+    def spelled(self) -> list[str]:
+        """Return the parts as text, a function by its name, for a fingerprint."""
+        fields = (self.text, self.target)
+        named = [part if isinstance(part, str) else part.__qualname__ for part in fields]
+        return [*named, self.target_delimiter, self.fewshot_delimiter, self.description]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Pairs of one split, with the task's own way to word them."""
+
+    name: str
+    pairs: tuple[Pair, ...]
+    shots: int
+    template: Template
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self.pairs)
+
+    def target(self, y: str) -> str:
+        """Return an answer as it follows the prompt, delimiter included."""
+        return self.template.target_delimiter + resolve(
+            self.template.target, {"input": "", "output": y}
+        )
+
+    def demonstration(self, x: str, y: str) -> str:
+        """Return one answered question as it stands in a few-shot prompt."""
+        question = resolve(self.template.text, {"input": x, "output": y})
+        return question + self.target(y) + self.template.fewshot_delimiter
+
+    def prompt(self, demonstrations: Sequence[Pair], query: str) -> str:
+        """Return the text that lm-eval renders for a query after the demonstrations."""
+        document = {"input": query, "output": ""}
+        question = resolve(self.template.text, document)
+        shown = "".join(self.demonstration(x, y) for x, y in demonstrations)
+        return resolve(self.template.description, document) + shown + question
+
+    def fingerprint(self) -> str:
+        """Return the sha256 of the pairs and of the template."""
+        content = {"pairs": self.pairs, "template": self.template.spelled(), "shots": self.shots}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,171 @@
+"""Check task files, above all for what lm-eval passes over in silence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from task_defs.catalog import BadTask, Config, defined, files, read, root
+from task_defs.examples_of import KEYS, pair_of, splits
+from task_defs.rendering import Examples, Template, resolve
+
+RENDERED = 3
+"""Documents rendered per split."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `validate` found in one YAML file; no findings means that it is sound."""
+
+    path: Path
+    name: str
+    findings: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    def __str__(self) -> str:
+        """Return one line."""
+        return f"{self.name}: {'; '.join(self.findings) if self.findings else 'ok'}"
+
+
+def _metrics(content: Config) -> list[str]:
+    found, metadata = [], content.get("metadata")
+    if not isinstance(metadata, dict):
+        metadata = {}
+    listed = {entry.get("metric"): entry for entry in content.get("metric_list") or []}
+    headline = metadata.get("headline")
+    if headline is None:
+        found.append("no headline metric; name one as metadata.headline")
+    elif headline not in listed:
+        found.append(f"headline metric {headline!r} is not in metric_list")
+    found += [
+        f"metric {name!r} does not say higher_is_better"
+        for name, entry in listed.items()
+        if not isinstance(entry.get("higher_is_better"), bool)
+    ]
+    found += [f"metadata has no {key}" for key in ("suite", "version") if key not in metadata]
+    return found
+
+
+def _rendering(template: Template, name: str, part: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = []
+    for number, document in enumerate(list(part)[:RENDERED]):
+        place = f"{name} document {number}"
+        try:
+            x, y = pair_of(document)
+            question = resolve(template.text, document)
+            target = resolve(template.target, document)
+            ours = Examples("", ((x, y),), 0, template)
+            same = ours.prompt((), x), ours.target(y)
+        except Exception as error:  # a template or a user's function can raise anything
+            found.append(f"{place}: cannot be rendered: {type(error).__name__}: {error}")
+            continue
+        before = question + template.target_delimiter
+        if not question.strip():
+            found.append(f"{place}: the prompt is empty")
+        if not target.strip():
+            found.append(f"{place}: the target is empty")
+        elif before[-1:].isspace() and (target[0].isspace() or before[-2:-1].isspace()):
+            found.append(f"{place}: the space between prompt and target is doubled")
+        if same != (
+            resolve(template.description, document) + question,
+            before[len(question) :] + target,
+        ):
+            found.append(f"{place}: the templates use more than the fields input and output")
+    return found
+
+
+def _straddling(parts: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
+    found = []
+    for one, other in combinations(parts, 2):
+        inputs = {x for x, _ in parts[other]}
+        mirrored = set(parts[other])
+        shared = [x for x, y in parts[one] if x in inputs or (y, x) in mirrored]
+        if shared:
+            found.append(f"{one} and {other} share {len(shared)} inputs, for example {shared[0]!r}")
+    for name, pairs in parts.items():
+        if len(set(pairs)) < len(pairs):
+            found.append(f"{name} holds {len(pairs) - len(set(pairs))} duplicates")
+    return found
+
+
+def _task(path: Path) -> list[str]:
+    content = read(path, functions=True)
+    content["metadata"] = (content.get("metadata") or {}) | {"config_source": str(path)}
+    found = _metrics(content)
+    missing = [key for key in ("doc_to_text", "doc_to_target", "output_type") if key not in content]
+    if missing:
+        return [*found, *(f"no {key}" for key in missing)]
+    if any(key.startswith("doc_to") for key in content.get("fewshot_config") or {}):
+        found.append("fewshot_config words demonstrations anew, which fitting does not follow")
+    template, loaded = Template.of(content), splits(content)
+    parts = {}
+    for name, key in KEYS.items():
+        part = loaded.get(content.get(key) or "")
+        if part is None or not len(part):
+            found.append(f"the {name} split is {'missing' if part is None else 'empty'} ({key})")
+            continue
+        found += _rendering(template, name, part)
+        parts[name] = [pair_of(document) for document in part]
+    if content.get("fewshot_split") != content.get("training_split"):
+        found.append("fewshot_split is not the training split")
+    shots = content["metadata"].get("shots", 0)
+    if len(parts.get("train", ())) <= shots:
+        found.append(f"{len(parts.get('train', ()))} train pairs are too few for {shots} shots")
+    return found + _straddling(parts)
+
+
+def _group(content: Config, known: Mapping[str, Path]) -> list[str]:
+    found, members = [], content.get("task") or []
+    names = [item["task"] if isinstance(item, dict) else item for item in members]
+    if not names:
+        found.append("the group has no tasks")
+    found += [f"no task named {name!r}" for name in names if name not in known]
+    metrics = [entry["metric"] for entry in content.get("aggregate_metric_list") or []]
+    for name in names:
+        listed = read(known[name]).get("metric_list") or [] if name in known else []
+        own = {entry.get("metric") for entry in listed}
+        found += [
+            f"metric {metric!r} is averaged over the group but {name} lacks it"
+            for metric in metrics
+            if name in known and metric not in own
+        ]
+    return found
+
+
+def validate(include_path: str | Path | None = None) -> list[Report]:
+    """Parse each YAML file of a folder, render three documents per split and say what is wrong.
+
+    Args:
+        include_path: The folder; the built-in tasks by default.
+    """
+    folder = Path(include_path) if include_path else root()
+    known, reports, seen = defined(include_path), [], dict[str, Path]()
+    for path in files(folder):
+        name, found = str(path.relative_to(folder)), []
+        try:
+            content = read(path)
+            label = content.get("group", content.get("task"))
+            if isinstance(label, str):
+                if label in seen:
+                    found.append(
+                        f"{label!r} is defined in {seen[label].name} too; lm-eval skips this"
+                    )
+                seen.setdefault(label, path)
+                found += _group(content, known) if "group" in content else _task(path)
+            elif not path.name.startswith("_"):
+                found.append(
+                    "neither task nor group; lm-eval skips it (begin a base's name with _)"
+                )
+        except BadTask as error:
+            found.append(str(error))
+        except Exception as error:  # whatever a user's own function raises belongs in the report
+            found.append(f"{type(error).__name__}: {' '.join(str(error).split())}")
+        reports.append(Report(path, name, tuple(found)))
+    if not reports:
+        raise BadTask(f"{folder}: no YAML files; give a folder that holds tasks")
+    return reports

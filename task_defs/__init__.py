@@ -11,14 +11,14 @@ A file of your own, a JSON list or JSON lines of `{"input": ..., "output": ...}`
 or becomes a named task in a folder of yours with three lines. The file stands beside the YAML:
 
     task: colours
-    class: !function task_defs.pairs_task.PairsTask
+    class: !function task_defs.task.PairsTask
     dataset_kwargs: {file: colours.json}
 
 Any other key of a task (`metadata`, `doc_to_text`, ...) may be added and wins over the defaults
 of the precision suite.
 """
 
-from task_defs.catalog import UnknownTask, config, root, suites, tasks
+from task_defs.catalog import BadTask, UnknownTask, config, root, suites, tasks
 from task_defs.examples_of import examples
 from task_defs.pairs import BadPairs, pairs_file, pairs_task
 from task_defs.rendering import Examples, Template
@@ -26,6 +26,7 @@ from task_defs.validation import Report, validate
 
 __all__ = [
     "BadPairs",
+    "BadTask",
     "Examples",
     "Report",
     "Template",

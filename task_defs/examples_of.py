@@ -27,7 +27,7 @@ def splits(content: Mapping[str, Any]) -> Mapping[str, Sequence[Mapping[str, Any
     else:
         raise BadTask(
             f"{content.get('task')}: no documents; give custom_dataset or dataset_path, or a pairs "
-            "file through class: !function task_defs.pairs_task.PairsTask"
+            "file through class: !function task_defs.task.PairsTask"
         )
     change = content.get("process_docs")
     return {name: change(part) if change else part for name, part in loaded.items()}

@@ -1,0 +1,126 @@
+"""`validate`: the built-in files are sound, and each silent failure of lm-eval is named."""
+
+from pathlib import Path
+
+import pytest
+
+import task_defs
+
+UTILS = """
+from datasets import Dataset, DatasetDict
+
+def load(rows=None, **_):
+    rows = rows or {"train": 12, "validation": 2, "test": 2}
+    made, start = {}, 0
+    for name, count in rows.items():
+        items = [f"w{i}" for i in range(start, start + count)]
+        made[name] = Dataset.from_dict({"input": items, "output": [w + "y" for w in items]})
+        start += count
+    return DatasetDict(made)
+
+def overlap(**_):
+    made = load()
+    made["test"] = made["train"].select([0, 1])
+    return made
+
+NUMBER = 3
+"""
+
+GOOD = """task: sound
+custom_dataset: !function utils.load
+training_split: train
+validation_split: validation
+test_split: test
+fewshot_split: train
+output_type: loglikelihood
+doc_to_text: "Q: {{input}}\\nA:"
+doc_to_target: "{{output}}"
+metric_list:
+  - {metric: acc, aggregation: mean, higher_is_better: true}
+metadata: {suite: mine, headline: acc, shots: 10, version: 1.0}
+"""
+
+
+def findings(folder: Path, text: str) -> str:
+    (folder / "utils.py").write_text(UTILS)
+    (folder / "sound.yaml").write_text(text)
+    (report,) = task_defs.validate(folder)
+    assert "\n" not in str(report)
+    return "; ".join(report.findings)
+
+
+@pytest.mark.parametrize("report", task_defs.validate(), ids=lambda report: report.name)
+def test_built_in_files_are_sound(report: task_defs.Report) -> None:
+    assert report.ok, str(report)
+
+
+def test_a_sound_file_has_no_findings(tmp_path: Path) -> None:
+    assert findings(tmp_path, GOOD) == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("task: sound", "task: [", "not YAML"),
+        ("task: sound", "name: sound", "neither task nor group"),
+        ("task: sound", "include: nothing.yaml\ntask: sound", "cannot be read"),
+        ("utils.load", "utils.lode", "utils.lode is not found"),
+        ("utils.load", "utils.NUMBER", "not a function but int"),
+        ("custom_dataset: !function utils.load\n", "", "no documents"),
+        ("test_split: test\n", "", "the test split is missing"),
+        (
+            "output_type",
+            "dataset_kwargs: {rows: {train: 12, validation: 2, test: 0}}\noutput_type",
+            "the test split is empty",
+        ),
+        ("{{output}}", "", "the target is empty"),
+        ("{{output}}", " {{output}}", "the space between prompt and target is doubled"),
+        ("A:", "A: ", "the space between prompt and target is doubled"),
+        ("{{input}}", "{{question}}", "cannot be rendered: UndefinedError"),
+        ("headline: acc, ", "", "no headline metric"),
+        ("headline: acc", "headline: joint", "headline metric 'joint' is not in metric_list"),
+        (", higher_is_better: true", "", "metric 'acc' does not say higher_is_better"),
+        ("suite: mine, ", "", "metadata has no suite"),
+        ("utils.load", "utils.overlap", "train and test share 2 inputs, for example 'w0'"),
+        ("shots: 10", "shots: 12", "12 train pairs are too few for 12 shots"),
+        ("fewshot_split: train", "fewshot_split: test", "fewshot_split is not the training split"),
+        ("output_type: loglikelihood\n", "", "no output_type"),
+        ("task: sound", "task: sound\ngroup: sound", "the group has no tasks|no task named"),
+    ],
+)
+def test_each_fault_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in GOOD
+    found = findings(tmp_path, GOOD.replace(old, new, 1))
+    if "|" in message:
+        assert any(part in found for part in message.split("|"))
+    else:
+        assert message in found
+
+
+def test_a_group_averages_only_what_all_members_have(tmp_path: Path) -> None:
+    (tmp_path / "utils.py").write_text(UTILS)
+    (tmp_path / "a.yaml").write_text(GOOD)
+    (tmp_path / "z.yaml").write_text(
+        "group: mine\ntask: [sound, absent]\naggregate_metric_list: [{metric: joint}]\n"
+    )
+    report = {report.name: report for report in task_defs.validate(tmp_path)}["z.yaml"]
+    assert report.findings == (
+        "no task named 'absent'",
+        "metric 'joint' is averaged over the group but sound lacks it",
+    )
+
+
+def test_a_name_taken_twice(tmp_path: Path) -> None:
+    (tmp_path / "utils.py").write_text(UTILS)
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text(GOOD)
+    first, second = task_defs.validate(tmp_path)
+    assert first.ok
+    assert second.findings == ("'sound' is defined in a.yaml too; lm-eval skips this",)
+
+
+def test_a_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no such folder"):
+        task_defs.validate(tmp_path / "none")
+    with pytest.raises(ValueError, match="no YAML files"):
+        task_defs.validate(tmp_path)

@@ -35,7 +35,7 @@ DATA = Path(__file__).resolve().parent / "data"
 TEST_SHARE, VALIDATION_SHARE = 0.21, 0.09
 """Two nested 0.3 splits, as in the function vector paper."""
 
-STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Inverse regularisation of the classifier; cross-validation on the train split chooses."""
 
 WORD = re.compile(r"\w+(?:['’]\w+)*")
@@ -272,13 +272,10 @@ def check_label(name: str, label: str | None) -> None:
 
 
 @functools.lru_cache(maxsize=2)
-def _pipeline(name: str) -> Callable[..., list[list[dict[str, Any]]]]:
+def _pipeline(name: str) -> Any:
     from transformers import pipeline
 
-    found: Callable[..., list[list[dict[str, Any]]]] = pipeline(
-        "text-classification", model=name, top_k=None
-    )
-    return found
+    return pipeline("text-classification", model=name, top_k=None)
 
 
 def attribute(text: str, doc: Mapping[str, Any]) -> float:

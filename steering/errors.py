@@ -1,0 +1,29 @@
+"""What can go wrong through no fault of ours: each message is one line that says what to do."""
+
+
+class SteeringError(ValueError):
+    """Base class: something was given that steering cannot work with."""
+
+
+class UnsupportedModel(SteeringError):
+    """The model has no decoder layout that can be steered."""
+
+
+class UnknownMethod(SteeringError):
+    """No steering method has this name."""
+
+
+class BadSetting(SteeringError):
+    """A method's setting is unknown, of the wrong type or out of range."""
+
+
+class BadVector(SteeringError):
+    """A steering vector is malformed or does not fit the model."""
+
+
+class BadExamples(SteeringError):
+    """The examples cannot be fitted on."""
+
+
+class NotFinite(SteeringError):
+    """NaN or infinity in activations, effects or a vector."""

@@ -1,0 +1,113 @@
+"""Which tokens of a forward pass an edit touches.
+
+Scoring rows are right-padded and hold prompt and continuation: their lengths are given.
+Generation is left-padded: the prompt ends at the same column in every row, and later passes hold
+tokens after it. A plain forward pass is all prompt, and its attention mask says which tokens are
+real. Edits of padding change nothing, because nothing attends to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+POSITIONS = ("all", "prompt", "last_prompt", "continuation", "generated")
+
+
+def mask(
+    kind: str,
+    *,
+    width: int,
+    past: int,
+    attention_mask: Tensor | None = None,
+    prompt_lengths: Tensor | None = None,
+    lengths: Tensor | None = None,
+    prompt_width: int | None = None,
+) -> Tensor:
+    """The edited tokens of one forward pass.
+
+    Args:
+        kind: One of POSITIONS.
+        width: Tokens in this pass (s).
+        past: Tokens before this pass, in the KV cache.
+        attention_mask: (b, past + s), 1 for real tokens.
+        prompt_lengths: (b) prompt tokens of right-padded rows, with `lengths`.
+        lengths: (b) real tokens of right-padded rows.
+        prompt_width: Padded width of left-padded prompts. Without it a pass with an empty cache is
+            all prompt, and every token after a filled cache is a generated one.
+
+    Returns:
+        Boolean mask (b, s), or (1, s) where all rows agree.
+    """
+    device = next((t.device for t in (lengths, attention_mask) if t is not None), None)
+    index = torch.arange(past, past + width, device=device).unsqueeze(0)
+    real = torch.ones_like(index, dtype=torch.bool)
+    if prompt_lengths is not None and lengths is not None:
+        last = prompt_lengths.to(device).unsqueeze(1) - 1
+        real = index < lengths.unsqueeze(1)
+    else:
+        if attention_mask is not None:
+            real = attention_mask[:, -width:].bool()
+        if prompt_width is None and past == 0 and attention_mask is not None:
+            last = (index * real).amax(dim=1, keepdim=True)
+        else:
+            last = torch.full_like(index[:, :1], (prompt_width or past or width) - 1)
+    if kind == "all":
+        return real
+    if kind == "prompt":
+        return real & (index <= last)
+    if kind == "last_prompt":
+        return real & (index == last)
+    if kind == "continuation":
+        return real & (index >= last)
+    return real & (index > last)
+
+
+@dataclass
+class Pass:
+    """What is known about one forward pass; gives an edit its tokens as cheaply as it can."""
+
+    batch: int
+    width: int
+    past: int = 0
+    attention_mask: Tensor | None = None
+    prompt_lengths: Tensor | None = None
+    lengths: Tensor | None = None
+    prompt_width: int | None = None
+
+    def __post_init__(self) -> None:
+        self._chosen: dict[str, slice | Tensor] = {}
+
+    def choose(self, kind: str) -> slice | Tensor:
+        """A slice of the token axis where all rows agree, a mask (b, s) where they differ."""
+        if kind not in self._chosen:
+            self._chosen[kind] = self._slice(kind) or mask(
+                kind,
+                width=self.width,
+                past=self.past,
+                attention_mask=self.attention_mask,
+                prompt_lengths=self.prompt_lengths,
+                lengths=self.lengths,
+                prompt_width=self.prompt_width,
+            )
+        return self._chosen[kind]
+
+    def _slice(self, kind: str) -> slice | None:
+        if kind == "all":
+            return slice(0, self.width)
+        if self.lengths is not None:
+            return None
+        known = self.prompt_width or self.past
+        if not known and self.attention_mask is not None:
+            return None
+        last = (known or self.width) - 1 - self.past  # column of the last prompt token
+        start, stop = {
+            "prompt": (0, last + 1),
+            "last_prompt": (last, last + 1),
+            "continuation": (last, self.width),
+            "generated": (last + 1, self.width),
+        }[kind]
+        start, stop = max(start, 0), min(stop, self.width)
+        return slice(start, max(start, stop))

@@ -15,8 +15,8 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 lint: .venv/installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff check task_defs tests/task_defs
+	$(BIN)/ruff format --check task_defs tests/task_defs
 	$(BIN)/mypy
 
 clean:

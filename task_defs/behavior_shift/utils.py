@@ -9,8 +9,7 @@ under a plain lm-eval that knows only this folder. Metrics are per document:
   `dataset_kwargs: {pairs: ..., classifier: MODEL, label: WANTED}`, or with the same two keys in
   the metadata.
 * `content`: how much of the reference's wording the output has (sentence chrF, 0 to 1).
-* what either of them may miss: `exact`, `empty`, `copy`, `repetition`, `entropy`, `dist_1`,
-  `dist_2`.
+* beside them: `exact`, `empty`, `copy`, `repetition`, `entropy`, `dist_1`, `dist_2`.
 
 Fluency needs the unsteered model; the harness adds it, and with it `joint`, the headline.
 """
@@ -67,13 +66,11 @@ def read(pairs: str) -> list[Pair]:
         raise BadBehaviour(f"{path}: cannot be read: {error}") from error
     found = []
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
         try:
             item = json.loads(line)
             pair = item["input"].strip(), item["output"].strip()
         except (ValueError, KeyError, TypeError, AttributeError):
-            pair = "", ""
+            pair = "", ""  # refused below; an empty line too
         if not all(map(words, pair)):
             raise BadBehaviour(
                 f'{path} line {number}: expected {{"input": "a text", "output": "its rewrite"}}, '
@@ -146,8 +143,8 @@ def load(
 ) -> "DatasetDict":
     """Return a task's splits as lm-eval's documents; it passes metadata and model arguments too.
 
-    A document has the fields `input` and `output`, and `task`, `classifier` and `label`, by which
-    its metrics know what judges it (the last two are empty for the default classifier).
+    Beside `input` and `output` a document has `task`, `classifier` and `label`, by which its
+    metrics know what judges it (the last two are empty for the default classifier).
 
     Args:
         pairs: A built-in file's name, or one's own file, looked for beside the YAML file first.

@@ -257,7 +257,7 @@ def check_label(name: str, label: str | None) -> None:
     from transformers import AutoConfig
 
     try:
-        labels = [str(known) for known in AutoConfig.from_pretrained(name).label2id]
+        labels = list(dict(sorted(AutoConfig.from_pretrained(name).id2label.items())).values())
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise BadBehaviour(f"classifier {name!r} cannot be loaded: {reason}") from error

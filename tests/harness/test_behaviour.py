@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,53 +45,139 @@ def test_perplexity_is_that_of_a_naive_loop(tiny: tuple[Any, Any]) -> None:
 
 
 def test_threshold_is_the_percentile(tiny: tuple[Any, Any]) -> None:
-    texts = [pair[1] for pair in utils.split(utils.read(TASK))["validation"]]
-    wanted = np.percentile([naive_perplexity(*tiny, text) for text in texts[:12]], 95)
-    assert behaviour.fluency_threshold(*tiny, texts[:12]) == pytest.approx(wanted, rel=1e-4)
+    texts = [y for _, y in utils.split(utils.read(TASK))["validation"]][:12]
+    wanted = np.percentile([naive_perplexity(*tiny, text) for text in texts], 95)
+    assert behaviour.fluency_threshold(*tiny, texts) == pytest.approx(wanted, rel=1e-4)
+    fluent = behaviour.fluency(*tiny, texts, float(wanted) * 1.0001)
+    assert fluent.count(1.0) == 11  # 95 % of 12
 
 
-def test_nothing_to_measure_by_is_one_line(tiny: tuple[Any, Any]) -> None:
-    for references in ([], ["", " "]):
-        with pytest.raises(behaviour.NotScored, match="references") as caught:
-            behaviour.fluency_threshold(*tiny, references)
-        assert "\n" not in str(caught.value)
-    broken = SimpleNamespace(
-        config=tiny[0].config,
-        device=torch.device("cpu"),
-        __call__=None,
-    )
-    model = type("Broken", (), {"__call__": lambda self, input_ids, **_: SimpleNamespace(
-        logits=torch.full((*input_ids.shape, 80), math.nan)
-    )})()
-    model.config, model.device = broken.config, broken.device
-    with pytest.raises(behaviour.NotScored, match="NaN"):
-        behaviour.perplexities(model, tiny[1], ["Please move."])
-
-
-class Bigrams:
-    """A model of texts that it knows: smoothed counts of pairs of words, as logits.
-
-    It stands for a language model that knows the task's language, and is its own tokenizer.
-    """
+class Words:
+    """Splits texts into words and numbers them; 0 opens a text, 1 is any unknown word."""
 
     bos_token_id = 0
-    device = torch.device("cpu")
 
     def __init__(self, texts: list[str]) -> None:
-        self.words = {"<s>": 0, "<unk>": 1}
-        rows = [self(text, add_special_tokens=False)["input_ids"] for text in texts]  # type: ignore[index]
-        for text in texts:
-            for word in self.cut(text):
-                self.words.setdefault(word, len(self.words))
-        rows = [[0, *(self.words[word] for word in self.cut(text))] for text in texts]
-        counts = torch.full((len(self.words), len(self.words)), 1e-3)
-        for (one, other), count in Counter(
-            pair for row in rows for pair in zip(row, row[1:], strict=False)
-        ).items():
-            counts[one, other] += count
-        self.logits = counts.log()
-        self.config = SimpleNamespace(max_position_embeddings=64)
+        found = dict.fromkeys(word for text in texts for word in self.cut(text))
+        self.known = {word: number for number, word in enumerate(found, 2)}
 
     @staticmethod
     def cut(text: str) -> list[str]:
         return text.replace(".", " .").replace(",", " ,").split()
+
+    def __call__(self, text: str, **_: object) -> dict[str, list[int]]:
+        return {"input_ids": [self.known.get(word, 1) for word in self.cut(text)]}
+
+
+class Bigrams:
+    """Smoothed counts of pairs of words as logits: a language model that knows these texts."""
+
+    device = torch.device("cpu")
+    config = SimpleNamespace(max_position_embeddings=64)
+
+    def __init__(self, tokenizer: Words, texts: list[str]) -> None:
+        size = len(tokenizer.known) + 2
+        counts = torch.full((size, size), 1e-3)
+        for text in texts:
+            ids = [0, *tokenizer(text)["input_ids"]]
+            for one, other in pairwise(ids):
+                counts[one, other] += 1
+        self.table = counts.log()
+
+    def __call__(self, input_ids: torch.Tensor, **_: object) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.table[input_ids])
+
+
+@pytest.fixture(scope="module")
+def speaker() -> dict[str, Any]:
+    texts = [y for part in utils.split(utils.read(TASK)).values() for _, y in part]
+    tokenizer = Words(texts)
+    model = Bigrams(tokenizer, texts)
+    references = [y for _, y in utils.split(utils.read(TASK))["train"]]
+    threshold = behaviour.fluency_threshold(model, tokenizer, references)
+    return {"model": model, "tokenizer": tokenizer, "threshold": threshold}
+
+
+def scored(outputs: list[str], speaker: dict[str, Any]) -> dict[str, float]:
+    """Mean metrics over the test split's documents with these outputs."""
+    pairs = utils.split(utils.read(TASK))["test"]
+    samples = []
+    for (x, y), output in zip(pairs, outputs, strict=True):
+        doc = {"input": x, "output": y, "task": TASK}
+        metrics = utils.process_results(doc, [output])
+        samples.append({"input": x, "target": y, "output": output, **metrics})
+    found = behaviour.score_documents(samples, **speaker)
+    assert [{**sample, "fluency": 0, "joint": 0} for sample in samples] == [
+        {**sample, "fluency": 0, "joint": 0} for sample in found
+    ]
+    for sample in found:
+        product = sample["attribute"] * sample["content"] * sample["fluency"]
+        assert sample["joint"] == pytest.approx(product)
+    names = ("attribute", "content", "fluency", "joint")
+    counts = behaviour.degenerate_counts(found)
+    return {name: sum(s[name] for s in found) / len(found) for name in names} | counts
+
+
+def references() -> list[str]:
+    return [y for _, y in utils.split(utils.read(TASK))["test"]]
+
+
+def test_a_good_rewrite_scores_high(speaker: dict[str, Any]) -> None:
+    found = scored(references(), speaker)
+    assert found["content"] == pytest.approx(1.0)
+    assert found["fluency"] >= 0.85
+    assert found["joint"] >= 0.8
+    assert [found[name] for name in behaviour.DEGENERATE] == [0, 0, 0]
+
+
+def test_word_salad_is_civil_and_worth_nothing(speaker: dict[str, Any]) -> None:
+    rng = random.Random(0)
+    salads = []
+    for text in references():
+        words = Words.cut(text)
+        rng.shuffle(words)
+        salads.append(" ".join(words))
+    found = scored(salads, speaker)
+    assert found["attribute"] > 0.8
+    assert found["joint"] < 0.03
+
+
+def test_loops_are_civil_and_worth_nothing(speaker: dict[str, Any]) -> None:
+    """Here the loop is the model's own favourite, so that perplexity alone would pass it."""
+    word = "please"
+    model = Bigrams(speaker["tokenizer"], [word])
+    model.table = speaker["model"].table.clone()
+    number = speaker["tokenizer"](word)["input_ids"][0]
+    model.table[:, number] = 50.0
+    loop = " ".join([word] * 12)
+    assert behaviour.perplexities(model, speaker["tokenizer"], [loop])[0] < speaker["threshold"]
+    found = scored([loop] * 60, {**speaker, "model": model})
+    assert found["attribute"] > 0.8
+    assert (found["fluency"], found["joint"], found["repetition"]) == (0.0, 0.0, 60)
+
+
+def test_silence_is_worth_nothing(speaker: dict[str, Any]) -> None:
+    for output in ("", "...", " \n"):
+        found = scored([output] * 60, speaker)
+        assert (found["fluency"], found["joint"], found["empty"]) == (0.0, 0.0, 60)
+
+
+def test_a_copy_keeps_the_content_and_not_the_style(speaker: dict[str, Any]) -> None:
+    inputs = [x for x, _ in utils.split(utils.read(TASK))["test"]]
+    found = scored(inputs, speaker)
+    assert found["copy"] == 60
+    assert found["attribute"] < 0.1
+    assert found["joint"] < 0.03
+
+
+def test_what_cannot_be_measured_is_one_line(speaker: dict[str, Any]) -> None:
+    model, tokenizer = speaker["model"], speaker["tokenizer"]
+    for texts in ([], ["", " "]):
+        with pytest.raises(behaviour.NotScored, match="references") as caught:
+            behaviour.fluency_threshold(model, tokenizer, texts)
+        assert "\n" not in str(caught.value)
+    broken = Bigrams(tokenizer, [])
+    broken.table = broken.table * math.nan
+    with pytest.raises(behaviour.NotScored, match="NaN") as caught:
+        behaviour.fluency(broken, tokenizer, ["Please move."], 1.0)
+    assert "\n" not in str(caught.value)

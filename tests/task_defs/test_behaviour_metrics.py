@@ -134,9 +134,7 @@ def test_a_hugging_face_classifier_by_name(tmp_path: Path) -> None:
     doc = utils.load(pairs="detoxification", classifier=name, label="kind")["test"][0]
     text = "kind kind rude " * 20  # longer than the model's 16 positions
     model = AutoModelForSequenceClassification.from_pretrained(name)
-    tokens = AutoTokenizer.from_pretrained(name)(
-        text.strip(), truncation=True, return_tensors="pt"
-    )
+    tokens = AutoTokenizer.from_pretrained(name)(text.strip(), truncation=True, return_tensors="pt")
     with torch.inference_mode():
         wanted = float(model(**tokens).logits.softmax(-1)[0, 1])
     assert utils.process_results(doc, [text])["attribute"] == pytest.approx(wanted, abs=1e-5)

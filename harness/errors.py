@@ -1,0 +1,5 @@
+"""Mistakes of the user, said in one line."""
+
+
+class UsageError(ValueError):
+    """What was given, what was expected, what to do."""

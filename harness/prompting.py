@@ -1,0 +1,67 @@
+"""The prompting arms, as changes to one lm-eval task object."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.api.samplers import ContextSampler
+
+import task_defs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lm_eval.api.task import ConfigurableTask
+
+
+class ShuffledLabels(ContextSampler):  # type: ignore[misc]  # lm-eval is untyped
+    """Demonstrations whose answers are permuted among themselves (arXiv:2310.15213, section 3).
+
+    The same documents in the same order as lm-eval's own sampler draws for the seed, so that the
+    labels are the only difference to few-shot.
+    """
+
+    def __init__(self, *args: Any, rnd: int | None = None, **kwargs: Any) -> None:
+        """Take what lm-eval gives its own sampler; the permutation has a stream of its own."""
+        super().__init__(*args, rnd=rnd, **kwargs)
+        self._permutation = random.Random(f"labels {rnd}")
+
+    def sample(self, n: int, *args: Any, **kwargs: Any) -> Sequence[dict[str, Any]]:
+        """Draw n documents and permute their outputs so that no two stay where they were."""
+        drawn = [dict(document) for document in super().sample(n, *args, **kwargs)]
+        order = list(range(len(drawn)))
+        self._permutation.shuffle(order)
+        # a rotation of a random order moves every answer to another question
+        target = order[1:] + order[:1]
+        outputs = {place: drawn[source]["output"] for source, place in zip(order, target, strict=True)}
+        return [document | {"output": outputs[i]} for i, document in enumerate(drawn)]
+
+
+def prompt(task: ConfigurableTask, prompting: str, *, seed: int, shots: int) -> None:
+    """Set a task's prompt to one of the prompting arms.
+
+    Args:
+        task: A freshly loaded task.
+        prompting: zero_shot, few_shot, shuffled_few_shot or instruction.
+        seed: Seed of the demonstrations.
+        shots: Demonstrations in the few-shot arms.
+    """
+    few = prompting in ("few_shot", "shuffled_few_shot")
+    task.set_config("num_fewshot", shots if few else 0)
+    if prompting == "instruction":
+        task.set_config("description", f"{instruction(task)}\n\n")
+    task.set_fewshot_seed(seed)
+    if prompting == "shuffled_few_shot":
+        task.sampler = ShuffledLabels(list(task.fewshot_docs()), rnd=seed)
+
+
+def instruction(task: ConfigurableTask) -> str:
+    """The authored sentence that asks for the task in words."""
+    metadata = task.config.metadata or {}
+    if "instruction" not in metadata:
+        raise task_defs.BadTask(
+            f"task {task.config.task!r} has no metadata.instruction; add one sentence that says "
+            "what to do, or leave the instruction arm out"
+        )
+    return str(metadata["instruction"])

@@ -111,6 +111,11 @@ def _task(path: Path) -> list[str]:
             continue
         found += _rendering(template, name, part)
         parts[name] = [pair_of(document) for document in part]
+    if content["output_type"] == "loglikelihood" and template.target_delimiter:
+        found.append(
+            f"target_delimiter {template.target_delimiter!r} is left out of what lm-eval scores; "
+            'put it into doc_to_target and set target_delimiter: ""'
+        )
     if content.get("fewshot_split") != content.get("training_split"):
         found.append("fewshot_split is not the training split")
     shots = content["metadata"].get("shots", 0)

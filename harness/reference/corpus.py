@@ -136,7 +136,7 @@ def _instructed(rng: random.Random, pairs: Sequence[Pair], instruction: str) -> 
 
 
 def _questions(pairs: Sequence[Pair]) -> Document:
-    """Render pairs as the tasks' template does; the newline that ends an answer counts as answer."""
+    """Render pairs as the tasks' template does; an answer ends with its newline."""
     document: Document = []
     for x, y in pairs:
         separator = [Piece("\n", QUESTION)] if document else []

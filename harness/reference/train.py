@@ -6,6 +6,7 @@ One seed gives one corpus, one tokenizer and one order of batches. A Llama-type 
 
 import argparse
 import itertools
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,8 +39,12 @@ def build_tokenizer(seed: int) -> PreTrainedTokenizerFast:
     texts = ("".join(piece.text for piece in d) for d in itertools.islice(documents(seed), 40_000))
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END, eos_token=END, pad_token=END,
-        model_max_length=CONTEXT, clean_up_tokenization_spaces=False,
+        tokenizer_object=tokenizer,
+        bos_token=END,
+        eos_token=END,
+        pad_token=END,
+        model_max_length=CONTEXT,
+        clean_up_tokenization_spaces=False,
     )
 
 
@@ -47,10 +52,17 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int) -> LlamaForCausal
     """Return the untrained decoder: 6 layers, 8 heads, d = 256, tied embeddings."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=256, intermediate_size=704, num_hidden_layers=6,
-        num_attention_heads=8, num_key_value_heads=8, max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=256,
+        intermediate_size=704,
+        num_hidden_layers=6,
+        num_attention_heads=8,
+        num_key_value_heads=8,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     return LlamaForCausalLM(config)
 
@@ -76,7 +88,9 @@ def rows(tokenizer: PreTrainedTokenizerFast, seed: int) -> Iterator[tuple[np.nda
             ids, loss = [], []
 
 
-def _encode(tokenizer: PreTrainedTokenizerFast, document: Document) -> tuple[list[int], list[float]]:
+def _encode(
+    tokenizer: PreTrainedTokenizerFast, document: Document
+) -> tuple[list[int], list[float]]:
     """Tokenise a document as one text; a token's weight is that of the piece it ends in."""
     text = "".join(piece.text for piece in document)
     encoding = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
@@ -89,10 +103,14 @@ def train(folder: Path, *, seed: int = 0, steps: int = STEPS) -> None:
     """Train and save tokenizer and half-precision weights to a folder."""
     tokenizer = build_tokenizer(seed)
     model = build_model(tokenizer, seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.05
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: min((step + 1) / WARM_UP, (steps - step) / (steps - WARM_UP))
     )
+    # compiling pays for itself within a minute (8.3 against 6.5 thousand tokens/s on 2 cores)
+    forward = torch.compile(model) if shutil.which("g++") else model
     stream = rows(tokenizer, seed + 1)
     started, recent = time.perf_counter(), []
     for step in track(range(steps), description="training"):
@@ -100,7 +118,7 @@ def train(folder: Path, *, seed: int = 0, steps: int = STEPS) -> None:
         ids = torch.from_numpy(np.stack([row for row, _ in batch]))
         loss_weights = torch.from_numpy(np.stack([row for _, row in batch]))[:, 1:]
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = model(input_ids=ids).logits[:, :-1]
+            logits = forward(input_ids=ids, use_cache=False).logits[:, :-1]
         losses = torch.nn.functional.cross_entropy(
             logits.transpose(1, 2).float(), ids[:, 1:], reduction="none"
         )

@@ -5,6 +5,7 @@ import os
 import pytest
 
 import task_defs
+from task_defs.examples_of import pair_of
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -26,10 +27,18 @@ def test_prompt_is_what_lm_eval_renders(name: str, manager) -> None:
             theirs = task.fewshot_context(query, shots)
             task.set_fewshot_seed(7)
             drawn = task.sampler.sample(shots, eval_doc=None)
-            answers = [task.doc_to_target(doc) for doc in drawn]
-            answers = [answer[0] if isinstance(answer, list) else answer for answer in answers]
-            shown = [(doc["input"], answer) for doc, answer in zip(drawn, answers, strict=True)]
+            shown = [pair_of(document) for document in drawn]
             assert examples.prompt(shown, query["input"]) == theirs
+
+
+@pytest.mark.parametrize("name", task_defs.suites()["precision"])
+def test_target_is_what_lm_eval_scores(name: str, manager) -> None:
+    task = manager.load([name])["tasks"][name]
+    task.build_all_requests(limit=2, rank=0, world_size=1)
+    examples = task_defs.examples(name, "test")
+    scored = [(examples.prompt([], x), examples.target(y)) for x, y in examples.pairs[:2]]
+    assert [instance.args for instance in task.instances] == scored
+    assert all(target.startswith(" ") for _, target in scored)
 
 
 def test_the_text_of_a_prompt() -> None:

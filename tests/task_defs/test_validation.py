@@ -34,7 +34,8 @@ test_split: test
 fewshot_split: train
 output_type: loglikelihood
 doc_to_text: "Q: {{input}}\\nA:"
-doc_to_target: "{{output}}"
+doc_to_target: " {{output}}"
+target_delimiter: ""
 metric_list:
   - {metric: acc, aggregation: mean, higher_is_better: true}
 metadata: {suite: mine, headline: acc, shots: 10, version: 1.0}
@@ -108,6 +109,11 @@ def test_a_group_averages_only_what_all_members_have(tmp_path: Path) -> None:
         "no task named 'absent'",
         "metric 'joint' is averaged over the group but sound lacks it",
     )
+
+
+def test_a_delimiter_that_is_never_scored(tmp_path: Path) -> None:
+    text = GOOD.replace('target_delimiter: ""', 'target_delimiter: " "').replace('" {{o', '"{{o')
+    assert "' ' is left out of what lm-eval scores" in findings(tmp_path, text)
 
 
 def test_a_name_taken_twice(tmp_path: Path) -> None:

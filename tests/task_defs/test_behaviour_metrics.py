@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+import task_defs
 from task_defs.behavior_shift import utils
+
+measures = utils.measures
 
 TASKS = ("detoxification", "formality", "sentiment_transfer")
 
@@ -13,11 +16,11 @@ TASKS = ("detoxification", "formality", "sentiment_transfer")
 def test_diversity_by_hand() -> None:
     # words a b a b c; bigrams ab ba ab bc; trigrams aba bab abc
     text = "A b, a b c!"
-    assert utils.dist(text, 1) == pytest.approx(3 / 5)
-    assert utils.dist(text, 2) == pytest.approx(3 / 4)
+    assert measures.dist(text, 1) == pytest.approx(3 / 5)
+    assert measures.dist(text, 2) == pytest.approx(3 / 4)
     bigrams = 0.5 * 1 + 2 * 0.25 * 2
-    assert utils.entropy(text) == pytest.approx((2 / 3 * bigrams + 4 / 3 * math.log2(3)) / 2)
-    assert utils.entropy("") == utils.entropy("one") == utils.dist("", 1) == 0.0
+    assert measures.entropy(text) == pytest.approx((2 / 3 * bigrams + 4 / 3 * math.log2(3)) / 2)
+    assert measures.entropy("") == measures.entropy("one") == measures.dist("", 1) == 0.0
 
 
 def chrf(text: str, reference: str) -> float:
@@ -45,7 +48,7 @@ def chrf(text: str, reference: str) -> float:
     ],
 )
 def test_content_is_chrf(text: str, reference: str) -> None:
-    assert utils.content(text, reference) == pytest.approx(chrf(text, reference), abs=1e-6)
+    assert measures.content(text, reference) == pytest.approx(chrf(text, reference), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +102,9 @@ def test_classifier_on_texts_it_never_saw(name: str) -> None:
     assert report["calibration_error"] == pytest.approx(error)
     assert report["accuracy"] >= 0.9
     assert report["mean_probability"] >= 0.85
+    of_inputs, of_references = (judge([p[side] for p in held_out]) for side in (0, 1))
+    assert report["mean_input"] == pytest.approx(sum(of_inputs) / len(held_out))
+    assert report["mean_reference"] == pytest.approx(sum(of_references) / len(held_out))
 
 
 def save_classifier(folder: Path) -> Path:
@@ -139,9 +145,35 @@ def test_a_hugging_face_classifier_by_name(tmp_path: Path) -> None:
         wanted = float(model(**tokens).logits.softmax(-1)[0, 1])
     assert utils.process_results(doc, [text])["attribute"] == pytest.approx(wanted, abs=1e-5)
     assert utils.process_results(doc, ["..."])["attribute"] == 0.0
+    report = utils.classifier_report("detoxification", name, "kind")
+    assert report["n"] == 180
+    assert abs(report["accuracy"] - 0.5) < 0.1  # a random model knows nothing of either style
     with pytest.raises(utils.BadBehaviour, match="unkind, kind") as caught:
         utils.load(pairs="detoxification", classifier=name, label="polite")
     assert "\n" not in str(caught.value)
     with pytest.raises(utils.BadBehaviour, match="cannot be loaded") as caught:
         utils.load(pairs="detoxification", classifier=str(tmp_path / "none"), label="kind")
     assert "\n" not in str(caught.value)
+
+
+def test_lm_eval_takes_the_classifier_from_its_own_metadata(tmp_path: Path) -> None:
+    from lm_eval.tasks import TaskManager
+
+    name = str(save_classifier(tmp_path / "judge"))
+    manager = TaskManager(
+        include_path=str(task_defs.root()),
+        include_defaults=False,
+        metadata={"classifier": name, "label": "kind"},
+    )
+    task = manager.load(["detoxification"])["tasks"]["detoxification"]
+    doc = task.test_docs()[0]
+    assert (doc["classifier"], doc["label"]) == (name, "kind")
+    kind, rude = (task.process_results(doc, [word])["attribute"] for word in ("kind", "rude"))
+    assert kind != rude
+
+
+def test_the_files_are_imported_once_however_they_are_reached() -> None:
+    again = task_defs.catalog.function("utils.attribute", utils.DATA.parent)
+    assert again.__globals__ is not vars(utils)
+    assert again.__globals__["texts"] is utils.texts
+    assert again.__globals__["judge"] is utils.judge

@@ -75,7 +75,7 @@ def test_a_sound_file_has_no_findings(tmp_path: Path) -> None:
             "the test split is empty",
         ),
         ("{{output}}", "", "the target is empty"),
-        ("{{output}}", " {{output}}", "the space between prompt and target is doubled"),
+        ('delimiter: ""', 'delimiter: " "', "the space between prompt and target is doubled"),
         ("A:", "A: ", "the space between prompt and target is doubled"),
         ("{{input}}", "{{question}}", "cannot be rendered: UndefinedError"),
         ("headline: acc, ", "", "no headline metric"),
@@ -96,6 +96,11 @@ def test_each_fault_is_named(tmp_path: Path, old: str, new: str, message: str) -
         assert any(part in found for part in message.split("|"))
     else:
         assert message in found
+
+
+def test_a_headline_that_the_harness_adds(tmp_path: Path) -> None:
+    metadata = "headline: joint, added_by_harness: [fluency, joint]"
+    assert findings(tmp_path, GOOD.replace("headline: acc", metadata)) == ""
 
 
 def test_a_group_averages_only_what_all_members_have(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Read a behaviour task's pairs and split them so that no text is in two splits."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+Pair = tuple[str, str]
+SPLITS = ("train", "validation", "test")
+DATA = Path(__file__).resolve().parent / "data"
+
+TEST_SHARE, VALIDATION_SHARE = 0.21, 0.09
+"""Two nested 0.3 splits, as in the function vector paper."""
+
+WORD = re.compile(r"\w+(?:['’]\w+)*")
+
+
+class BadBehaviour(ValueError):
+    """Pairs or a classifier that a behaviour task cannot be measured by."""
+
+
+def words(text: str) -> list[str]:
+    """Return a text's words, letter case and punctuation aside."""
+    return WORD.findall(text.casefold())
+
+
+def read(pairs: str) -> list[Pair]:
+    """Read JSON lines of {"input", "output"}.
+
+    Args:
+        pairs: The name of a built-in file without its ending, or the path of one's own file.
+
+    Raises:
+        BadBehaviour: If the file is missing or malformed; the message names the line.
+    """
+    path = DATA / f"{pairs}.jsonl" if re.fullmatch(r"\w+", pairs) else Path(pairs)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadBehaviour(f"{path}: cannot be read: {error}") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            item = json.loads(line)
+            pair = item["input"].strip(), item["output"].strip()
+        except (ValueError, KeyError, TypeError, AttributeError):
+            pair = "", ""  # refused below; an empty line too
+        if not all(map(words, pair)):
+            raise BadBehaviour(
+                f'{path} line {number}: expected {{"input": "a text", "output": "its rewrite"}}, '
+                f"found {line[:60]}"
+            )
+        found.append(pair)
+    return found
+
+
+def components(pairs: Sequence[Pair]) -> list[list[Pair]]:
+    """Group pairs that share a text on either side, letter case and punctuation aside."""
+    parent: dict[str, str] = {}
+
+    def find(text: str) -> str:
+        parent.setdefault(text, text)
+        while parent[text] != text:
+            parent[text] = parent[parent[text]]
+            text = parent[text]
+        return text
+
+    keys = [(" ".join(words(x)), " ".join(words(y))) for x, y in pairs]
+    for x, y in keys:
+        parent[find(x)] = find(y)
+    groups: dict[str, list[Pair]] = {}
+    for pair, (x, _) in zip(pairs, keys, strict=True):
+        groups.setdefault(find(x), []).append(pair)
+    return list(groups.values())
+
+
+def shuffled(items: Iterable[Any]) -> list[Any]:
+    """Return the items in an order that depends on their text alone."""
+    return sorted(items, key=lambda item: hashlib.sha256(repr(item).encode()).digest())
+
+
+def split(pairs: Iterable[Pair], largest: int = 60) -> dict[str, list[Pair]]:
+    """Split pairs 70/9/21 % into train, validation and test; no text is in two of them.
+
+    Of several rewrites of one input the first is kept, and nothing that is its own rewrite.
+
+    Args:
+        pairs: Texts with their rewrites.
+        largest: The most pairs for test (half of it for validation); the rest goes to train.
+    """
+    unique: dict[tuple[str, ...], Pair] = {}
+    for x, y in pairs:
+        if words(x) != words(y):
+            unique.setdefault(tuple(words(x)), (x, y))
+    kept = list(unique.values())
+    room = {
+        "test": min(largest, max(1, round(TEST_SHARE * len(kept)))),
+        "validation": min(largest // 2, max(1, round(VALIDATION_SHARE * len(kept)))),
+        "train": len(kept),
+    }
+    parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
+    for group in shuffled(shuffled(group) for group in components(kept)):
+        name = next(name for name in room if len(group) <= room[name])
+        room[name] -= len(group)
+        parts[name] += group
+    return {name: shuffled(part) for name, part in parts.items()}

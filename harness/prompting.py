@@ -23,19 +23,24 @@ class ShuffledLabels(ContextSampler):  # type: ignore[misc]  # lm-eval is untype
     """
 
     def __init__(self, *args: Any, rnd: int | None = None, **kwargs: Any) -> None:
-        """Take what lm-eval gives its own sampler; the permutation has a stream of its own."""
+        """Take what lm-eval gives its own sampler."""
         super().__init__(*args, rnd=rnd, **kwargs)
+        self.set_rnd(rnd)
+
+    def set_rnd(self, rnd: int | None) -> ShuffledLabels:
+        """Begin the draws anew; the permutation has a stream of its own."""
+        super().set_rnd(rnd)
         self._permutation = random.Random(f"labels {rnd}")
+        return self
 
     def sample(self, n: int, *args: Any, **kwargs: Any) -> Sequence[dict[str, Any]]:
         """Draw n documents and permute their outputs so that no two stay where they were."""
         drawn = [dict(document) for document in super().sample(n, *args, **kwargs)]
         order = list(range(len(drawn)))
         self._permutation.shuffle(order)
-        # a rotation of a random order moves every answer to another question
-        target = order[1:] + order[:1]
-        outputs = {place: drawn[source]["output"] for source, place in zip(order, target, strict=True)}
-        return [document | {"output": outputs[i]} for i, document in enumerate(drawn)]
+        # each takes its output from the next in a random cycle: none keeps its own
+        giver = dict(zip(order, order[1:] + order[:1], strict=True))
+        return [doc | {"output": drawn[giver[i]]["output"]} for i, doc in enumerate(drawn)]
 
 
 def prompt(task: ConfigurableTask, prompting: str, *, seed: int, shots: int) -> None:

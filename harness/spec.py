@@ -16,6 +16,9 @@ PROTOCOL = 1
 
 PROMPTINGS = ("zero_shot", "few_shot", "shuffled_few_shot", "instruction")
 MATCHED = ("random_vector",)
+"""Controls that take the settings of a method named after a colon."""
+
+CONTROLS = (*MATCHED, "random_heads")
 DEFAULT_ARMS = (
     *PROMPTINGS,
     "fv",
@@ -61,7 +64,7 @@ def parse_arms(names: list[str], methods: tuple[str, ...]) -> list[Arm]:
     Raises:
         UsageError: a name that is no arm, with the nearest one.
     """
-    plain = [name for name in names if name in methods and name not in (*MATCHED, "random_heads")]
+    plain = [name for name in names if name in methods and name not in CONTROLS]
     expanded: list[str] = []
     for name in names:
         expanded += [f"{name}:{method}" for method in plain] if name in MATCHED else [name]
@@ -73,13 +76,14 @@ def parse_arms(names: list[str], methods: tuple[str, ...]) -> list[Arm]:
 def _parse_arm(name: str, methods: tuple[str, ...]) -> Arm:
     if name in PROMPTINGS:
         return Arm(name, prompting=name)
-    steering, _, prompting = name.partition("@")
-    method, _, matched = steering.partition(":")
-    known = method in methods and (not matched or (method in MATCHED and matched in methods))
-    if not known or (prompting and prompting not in PROMPTINGS):
+    steering, at, prompting = name.partition("@")
+    method, colon, matched = steering.partition(":")
+    whole = bool(at) == bool(prompting) and bool(colon) == bool(matched) == (method in MATCHED)
+    known = method in methods and (not matched or (matched in methods and matched not in CONTROLS))
+    if not whole or not known or (prompting and prompting not in PROMPTINGS):
         every = (*PROMPTINGS, *methods)
-        wrong = next((part for part in (method, matched, prompting) if part and part not in every), name)
-        near = difflib.get_close_matches(wrong, every, 1)
+        unknown = [part for part in (method, matched, prompting) if part and part not in every]
+        near = difflib.get_close_matches(unknown[0], every, 1) if unknown else []
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UsageError(
             f"no arm named {name!r}.{hint} Arms: {', '.join(every)}, and combinations such as "

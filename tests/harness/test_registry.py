@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,13 @@ def test_importing_harness_registers_every_method_and_no_torch() -> None:
 
 def test_names_read_from_source_are_the_registered_ones() -> None:
     assert set(method_names()) == set(steering.names())
+
+
+def test_the_entry_points_that_the_next_lm_eval_reads_are_declared() -> None:
+    content = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert content["project"]["entry-points"]["lm_eval.models"] == {
+        f"steer-{name}": f"harness.registry:steer_{name}" for name in (*steering.names(), "vector")
+    }
 
 
 def test_registering_twice_changes_nothing() -> None:

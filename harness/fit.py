@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from steering import SteeringMethod, SteeringVector, get
+from steering.memo import saved_seconds
 
 if TYPE_CHECKING:
     from steering import Examples
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A vector and what it cost: seconds of the fit that made it, however often it is reused."""
+    """A vector and what it cost.
+
+    Attributes:
+        vector: The steering vector.
+        seconds: Of the fit that made it, as if it were the only one: reusing the vector, or the
+            activations that another fit captured, makes it no cheaper.
+    """
 
     vector: SteeringVector
     seconds: float
@@ -31,7 +38,7 @@ class Fitter:
         model: The causal language model.
         tokenizer: Its tokenizer.
         model_hash: Identity of the weights, part of a vector's key.
-        folder: Where fitted vectors are kept between runs; None keeps them in memory only.
+        folder: Where vectors are kept between runs; None keeps them in memory only.
     """
 
     model: Any
@@ -40,13 +47,28 @@ class Fitter:
     folder: Path | None = None
     _known: dict[str, Fitted] = field(default_factory=dict)
 
-    def fit(self, method: str, settings: dict[str, Any], examples: Examples) -> Fitted:
-        """The vector of a method with some settings on some examples."""
+    def fit(
+        self, method: str, settings: dict[str, Any], examples: Examples, *, keep: bool = False
+    ) -> Fitted:
+        """The vector of a method with some settings on some examples.
+
+        Args:
+            method: A registered method.
+            settings: Its settings; the others stand at their defaults.
+            examples: What it is fitted on.
+            keep: Save the vector in the folder (a search tries many that nobody needs again).
+
+        Raises:
+            ValueError: an unknown method or setting, or examples that cannot be fitted on.
+        """
         made = get(method).from_settings(settings)
         key = self._key(made, examples)
         if key not in self._known:
-            self._known[key] = self._load(key) or self._make(key, made, examples)
-        return self._known[key]
+            self._known[key] = self._load(key) or self._make(made, examples)
+        fitted = self._known[key]
+        if keep and self.folder is not None and not self._saved(key):
+            fitted.vector.save_pretrained(self.folder / key)
+        return fitted
 
     def _key(self, method: SteeringMethod, examples: Examples) -> str:
         identity = [
@@ -54,17 +76,17 @@ class Fitter:
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
+    def _saved(self, key: str) -> bool:
+        return self.folder is not None and (self.folder / key / "steering_config.json").exists()
+
     def _load(self, key: str) -> Fitted | None:
-        if self.folder is None or not (self.folder / key / "steering_config.json").exists():
+        if self.folder is None or not self._saved(key):
             return None
         vector = SteeringVector.from_pretrained(self.folder / key, model=self.model)
         return Fitted(vector, float(vector.provenance["fit_seconds"]))
 
-    def _make(self, key: str, method: SteeringMethod, examples: Examples) -> Fitted:
-        started = time.perf_counter()
+    def _make(self, method: SteeringMethod, examples: Examples) -> Fitted:
+        started, saved = time.perf_counter(), saved_seconds()
         vector = method.fit(self.model, self.tokenizer, examples)
-        seconds = time.perf_counter() - started
-        vector = vector.with_provenance(fit_seconds=round(seconds, 4))
-        if self.folder is not None:
-            vector.save_pretrained(self.folder / key)
-        return Fitted(vector, seconds)
+        seconds = round(time.perf_counter() - started + saved_seconds() - saved, 4)
+        return Fitted(vector.with_provenance(fit_seconds=seconds), seconds)

@@ -26,16 +26,16 @@ def words(text: str) -> list[str]:
     return WORD.findall(text.casefold())
 
 
-def read(pairs: str) -> list[Pair]:
+def read(file: str) -> list[Pair]:
     """Read JSON lines of {"input", "output"}.
 
     Args:
-        pairs: The name of a built-in file without its ending, or the path of one's own file.
+        file: The name of a built-in file without its ending, or the path of one's own file.
 
     Raises:
         BadBehaviour: If the file is missing or malformed; the message names the line.
     """
-    path = DATA / f"{pairs}.jsonl" if re.fullmatch(r"\w+", pairs) else Path(pairs)
+    path = DATA / f"{file}.jsonl" if re.fullmatch(r"\w+", file) else Path(file)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ Metrics are per document:
 * `attribute`: probability of the wanted style. The default classifier works offline: it is fitted
   on the texts of the task's train split alone, and `classifier_report` says how well it does on
   the texts of the other splits. A Hugging Face classifier takes its place with
-  `dataset_kwargs: {pairs: ..., classifier: MODEL, label: WANTED}`, or with the same two keys in
+  `dataset_kwargs: {file: ..., classifier: MODEL, label: WANTED}`, or with the same two keys in
   the metadata (on lm-eval's command line: `--metadata '{"classifier": ..., "label": ...}'`).
 * `content`: how much of the reference's wording the output has (sentence chrF, 0 to 1).
 * beside them: `exact`, `empty`, `copy`, `repetition`, `entropy`, `dist_1`, `dist_2`.
@@ -50,7 +50,7 @@ degenerate = measures.degenerate
 
 def load(
     *,
-    pairs: str,
+    file: str,
     classifier: str | None = None,
     label: str | None = None,
     config_source: str = "inline",
@@ -63,7 +63,7 @@ def load(
     metrics know what judges it (the last two are empty for the default classifier).
 
     Args:
-        pairs: A built-in file's name, or one's own file, looked for beside the YAML file first.
+        file: A built-in file's name, or one's own file, looked for beside the YAML file first.
         classifier: A Hugging Face text classification model in place of the default.
         label: The label of that model which means the wanted style.
         config_source: The YAML file, as lm-eval puts it into a task's metadata.
@@ -71,8 +71,8 @@ def load(
     """
     from datasets import Dataset, DatasetDict  # half a second, and most callers need no documents
 
-    beside = Path(config_source).resolve().parent / pairs
-    task = str(beside) if config_source != "inline" and beside.is_file() else pairs
+    beside = Path(config_source).resolve().parent / file
+    task = str(beside) if config_source != "inline" and beside.is_file() else file
     if classifier is not None:
         judge.check_label(classifier, label)
     judged_by = {"task": task, "classifier": classifier or "", "label": label or ""}
@@ -89,7 +89,7 @@ def classifier(task: str) -> "judge.Offline":
     """Return a task's default classifier, fitted on its train split once per process.
 
     Args:
-        task: The `pairs` of the task.
+        task: The `file` of the task.
     """
     return judge.Offline(split(read(task))["train"])
 
@@ -100,7 +100,7 @@ def classifier_report(
     """Measure a task's classifier on the texts of the validation and test splits.
 
     Args:
-        task: The `pairs` of the task.
+        task: The `file` of the task.
         classifier_name: A Hugging Face text classification model in place of the default.
         label: The label of that model which means the wanted style.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ from lm_eval.api.registry import get_model, model_registry
 from lm_eval.tasks import TaskManager
 
 import steering
+import task_defs
 from harness.adapter import SteeredLM
 from harness.arguments import BadArguments
 from harness.registry import method_names, model_class, register_all
@@ -111,6 +113,16 @@ def test_every_class_knows_its_method() -> None:
     assert model_class("vector") is SteeredLM
     for name in steering.names():
         assert get_model(f"steer-{name}").method is steering.get(name)
+
+
+def test_no_setting_has_the_name_of_what_a_task_is_loaded_by() -> None:
+    """lm-eval passes the model's arguments to `custom_dataset` beside the task's own."""
+    settings = {f.name for n in steering.names() for f in dataclasses.fields(steering.get(n))}
+    loaded_by = {
+        key for name in task_defs.tasks() for key in task_defs.config(name)["dataset_kwargs"]
+    }
+    assert loaded_by
+    assert not settings & loaded_by
 
 
 def test_coefficient_zero_equals_hf_exactly(checkpoint: Path, tasks: TaskManager) -> None:

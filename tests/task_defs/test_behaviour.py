@@ -113,7 +113,7 @@ def test_ones_own_pairs_beside_a_yaml(tmp_path: Path) -> None:
     (tmp_path / "own.jsonl").write_text("\n".join(map(json.dumps, rows)))
     base = utils.DATA.parent / "_behavior_shift_task.yaml"
     (tmp_path / "own.yaml").write_text(
-        f"include: {base}\ntask: own\ndataset_kwargs: {{pairs: own.jsonl}}\n"
+        f"include: {base}\ntask: own\ndataset_kwargs: {{file: own.jsonl}}\n"
         "metadata: {suite: mine, headline: attribute, shots: 4, version: 1.0}\n"
     )
     examples = task_defs.examples("own", "train", include_path=tmp_path)

@@ -137,7 +137,7 @@ def test_a_hugging_face_classifier_by_name(tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     name = str(save_classifier(tmp_path / "judge"))
-    doc = utils.load(pairs="detoxification", classifier=name, label="kind")["test"][0]
+    doc = utils.load(file="detoxification", classifier=name, label="kind")["test"][0]
     text = "kind kind rude " * 20  # longer than the model's 16 positions
     model = AutoModelForSequenceClassification.from_pretrained(name)
     tokens = AutoTokenizer.from_pretrained(name)(text.strip(), truncation=True, return_tensors="pt")
@@ -149,10 +149,10 @@ def test_a_hugging_face_classifier_by_name(tmp_path: Path) -> None:
     assert report["n"] == 180
     assert abs(report["accuracy"] - 0.5) < 0.1  # a random model knows nothing of either style
     with pytest.raises(utils.BadBehaviour, match="unkind, kind") as caught:
-        utils.load(pairs="detoxification", classifier=name, label="polite")
+        utils.load(file="detoxification", classifier=name, label="polite")
     assert "\n" not in str(caught.value)
     with pytest.raises(utils.BadBehaviour, match="cannot be loaded") as caught:
-        utils.load(pairs="detoxification", classifier=str(tmp_path / "none"), label="kind")
+        utils.load(file="detoxification", classifier=str(tmp_path / "none"), label="kind")
     assert "\n" not in str(caught.value)
 
 

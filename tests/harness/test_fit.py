@@ -23,7 +23,7 @@ PAIRS = tuple((f"in{i}", f"out{i}") for i in range(8))
 EXAMPLES = Examples("words", PAIRS, 2, TEMPLATE)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Counted(SteeringMethod):
     """A method that counts its fits and shares half of its work."""
 
@@ -33,6 +33,10 @@ class Counted(SteeringMethod):
     fits: ClassVar[list[int]] = []
 
     size: float = 1.0
+
+    @classmethod
+    def search_space(cls, n_layers: int) -> dict[str, tuple[Any, ...]]:
+        return {}
 
     def fit(self, model: Any, tokenizer: Any, examples: Any) -> SteeringVector:
         self.fits.append(self.seed)

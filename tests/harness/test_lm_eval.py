@@ -70,9 +70,12 @@ def test_coefficient_zero_equals_hf_on_our_suites(
 
 def test_every_method_runs_by_name_with_its_own_settings(checkpoint: Path) -> None:
     unsteered = answers(evaluate("hf", hf(checkpoint)))
+    small = {"shots": 2, "mean_prompts": 4, "effect_prompts": 2, "top_heads": 3}
     settings: dict[str, dict[str, Any]] = {
-        "fv": {"shots": 2, "mean_prompts": 4, "effect_prompts": 2, "top_heads": 3},
+        "fv": small,
         "icv": {"pairs": 6, "coefficient": 0.4},
+        "random_heads": small,
+        "random_vector": {"of": "fv", "of_settings": small},
     }
     for method in steering.names():
         given = {**hf(checkpoint), "task": "antonym", **settings.get(method, {})}

@@ -14,8 +14,8 @@ LAYERS = 3
 WIDTH = 32
 
 
-def save_checkpoint(folder: Path, *, layers: int = LAYERS, width: int = WIDTH) -> Path:
-    """A seeded Llama and its tokenizer, saved with save_pretrained."""
+def character_tokenizer() -> PreTrainedTokenizerFast:
+    """One token per character."""
     characters = string.ascii_letters + string.digits + " \n.,:;!?'-"
     vocabulary = {token: i for i, token in enumerate((*SPECIAL, *characters))}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
@@ -32,8 +32,14 @@ def save_checkpoint(folder: Path, *, layers: int = LAYERS, width: int = WIDTH) -
     tokenizer.chat_template = (
         "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
     )
+    return tokenizer
+
+
+def save_checkpoint(folder: Path, *, layers: int = LAYERS, width: int = WIDTH) -> Path:
+    """A seeded Llama and its tokenizer, saved with save_pretrained."""
+    tokenizer = character_tokenizer()
     config = LlamaConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=len(tokenizer),
         hidden_size=width,
         intermediate_size=2 * width,
         num_hidden_layers=layers,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from harness import behaviour
 from task_defs.behavior_shift import utils
 
-TASK = "detoxification"
+TASKS = ("detoxification", "formality", "sentiment_transfer")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_perplexity_is_that_of_a_naive_loop(tiny: tuple[Any, Any]) -> None:
 
 
 def test_threshold_is_the_percentile(tiny: tuple[Any, Any]) -> None:
-    texts = [y for _, y in utils.split(utils.read(TASK))["validation"]][:12]
+    texts = [y for _, y in utils.split(utils.read(TASKS[0]))["validation"]][:12]
     wanted = np.percentile([naive_perplexity(*tiny, text) for text in texts], 95)
     assert behaviour.fluency_threshold(*tiny, texts) == pytest.approx(wanted, rel=1e-4)
     fluent = behaviour.fluency(*tiny, texts, float(wanted) * 1.0001)
@@ -88,25 +89,44 @@ class Bigrams:
         return SimpleNamespace(logits=self.table[input_ids])
 
 
-@pytest.fixture(scope="module")
-def speaker() -> dict[str, Any]:
-    texts = [y for part in utils.split(utils.read(TASK)).values() for _, y in part]
+@dataclass(frozen=True)
+class Speaker:
+    """A task, and a model that speaks like its references."""
+
+    task: str
+    model: Any
+    tokenizer: Words
+    threshold: float
+
+    def side(self, number: int) -> list[str]:
+        return [pair[number] for pair in utils.split(utils.read(self.task))["test"]]
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def speaker(request: pytest.FixtureRequest) -> Speaker:
+    task = request.param
+    texts = [y for part in utils.split(utils.read(task)).values() for _, y in part]
     tokenizer = Words(texts)
     model = Bigrams(tokenizer, texts)
-    references = [y for _, y in utils.split(utils.read(TASK))["train"]]
+    references = [y for _, y in utils.split(utils.read(task))["train"]]
     threshold = behaviour.fluency_threshold(model, tokenizer, references)
-    return {"model": model, "tokenizer": tokenizer, "threshold": threshold}
+    return Speaker(task, model, tokenizer, threshold)
 
 
-def scored(outputs: list[str], speaker: dict[str, Any]) -> dict[str, float]:
+def scored(outputs: list[str], speaker: Speaker) -> dict[str, float]:
     """Mean metrics over the test split's documents with these outputs."""
-    pairs = utils.split(utils.read(TASK))["test"]
+    pairs = utils.split(utils.read(speaker.task))["test"]
     samples = []
     for (x, y), output in zip(pairs, outputs, strict=True):
-        doc = {"input": x, "output": y, "task": TASK}
+        doc = {"input": x, "output": y, "task": speaker.task}
         metrics = utils.process_results(doc, [output])
         samples.append({"input": x, "target": y, "output": output, **metrics})
-    found = behaviour.score_documents(samples, **speaker)
+    found = behaviour.score_documents(
+        samples,
+        model=speaker.model,
+        tokenizer=speaker.tokenizer,
+        threshold=speaker.threshold,
+    )
     assert [{**sample, "fluency": 0, "joint": 0} for sample in samples] == [
         {**sample, "fluency": 0, "joint": 0} for sample in found
     ]
@@ -118,22 +138,18 @@ def scored(outputs: list[str], speaker: dict[str, Any]) -> dict[str, float]:
     return {name: sum(s[name] for s in found) / len(found) for name in names} | counts
 
 
-def references() -> list[str]:
-    return [y for _, y in utils.split(utils.read(TASK))["test"]]
-
-
-def test_a_good_rewrite_scores_high(speaker: dict[str, Any]) -> None:
-    found = scored(references(), speaker)
+def test_a_good_rewrite_scores_high(speaker: Speaker) -> None:
+    found = scored(speaker.side(1), speaker)
     assert found["content"] == pytest.approx(1.0)
     assert found["fluency"] >= 0.85
     assert found["joint"] >= 0.8
     assert [found[name] for name in behaviour.DEGENERATE] == [0, 0, 0]
 
 
-def test_word_salad_is_civil_and_worth_nothing(speaker: dict[str, Any]) -> None:
+def test_word_salad_is_in_style_and_worth_nothing(speaker: Speaker) -> None:
     rng = random.Random(0)
     salads = []
-    for text in references():
+    for text in speaker.side(1):
         words = Words.cut(text)
         rng.shuffle(words)
         salads.append(" ".join(words))
@@ -142,36 +158,35 @@ def test_word_salad_is_civil_and_worth_nothing(speaker: dict[str, Any]) -> None:
     assert found["joint"] < 0.03
 
 
-def test_loops_are_civil_and_worth_nothing(speaker: dict[str, Any]) -> None:
+def test_loops_are_in_style_and_worth_nothing(speaker: Speaker) -> None:
     """Here the loop is the model's own favourite, so that perplexity alone would pass it."""
     word = "please"
-    model = Bigrams(speaker["tokenizer"], [word])
-    model.table = speaker["model"].table.clone()
-    number = speaker["tokenizer"](word)["input_ids"][0]
+    model = Bigrams(speaker.tokenizer, [word])
+    model.table = speaker.model.table.clone()
+    number = speaker.tokenizer(word)["input_ids"][0]
     model.table[:, number] = 50.0
     loop = " ".join([word] * 12)
-    assert behaviour.perplexities(model, speaker["tokenizer"], [loop])[0] < speaker["threshold"]
-    found = scored([loop] * 60, {**speaker, "model": model})
+    assert behaviour.perplexities(model, speaker.tokenizer, [loop])[0] < speaker.threshold
+    found = scored([loop] * 60, replace(speaker, model=model))
     assert found["attribute"] > 0.8
     assert (found["fluency"], found["joint"], found["repetition"]) == (0.0, 0.0, 60)
 
 
-def test_silence_is_worth_nothing(speaker: dict[str, Any]) -> None:
+def test_silence_is_worth_nothing(speaker: Speaker) -> None:
     for output in ("", "...", " \n"):
         found = scored([output] * 60, speaker)
         assert (found["fluency"], found["joint"], found["empty"]) == (0.0, 0.0, 60)
 
 
-def test_a_copy_keeps_the_content_and_not_the_style(speaker: dict[str, Any]) -> None:
-    inputs = [x for x, _ in utils.split(utils.read(TASK))["test"]]
-    found = scored(inputs, speaker)
+def test_a_copy_keeps_the_content_and_not_the_style(speaker: Speaker) -> None:
+    found = scored(speaker.side(0), speaker)
     assert found["copy"] == 60
     assert found["attribute"] < 0.1
     assert found["joint"] < 0.03
 
 
-def test_what_cannot_be_measured_is_one_line(speaker: dict[str, Any]) -> None:
-    model, tokenizer = speaker["model"], speaker["tokenizer"]
+def test_what_cannot_be_measured_is_one_line(speaker: Speaker) -> None:
+    model, tokenizer = speaker.model, speaker.tokenizer
     for texts in ([], ["", " "]):
         with pytest.raises(behaviour.NotScored, match="references") as caught:
             behaviour.fluency_threshold(model, tokenizer, texts)

@@ -38,8 +38,8 @@ class Sources:
         clash = sorted(set(found) & set(task_defs.tasks(self.include_path)))
         if clash or len(found) < len(self.data):
             raise UsageError(
-                f"--data {', '.join(self.data)}: the name {(clash or ['of a file'])[0]!r} is taken; "
-                "each file's name becomes a task of its own, so rename the file"
+                f"--data {', '.join(self.data)}: the name {(clash or ['of a file'])[0]!r} is "
+                "taken; each file's name becomes a task of its own, so rename the file"
             )
         return found
 
@@ -90,7 +90,9 @@ class Sources:
 
     def fingerprint(self, name: str) -> str:
         """12 hex digits over every split's pairs, the template and the metrics' metadata."""
-        splits = [self.examples(name, split).fingerprint() for split in ("train", "validation", "test")]
+        splits = [
+            self.examples(name, split).fingerprint() for split in ("train", "validation", "test")
+        ]
         text = json.dumps([splits, self.metadata(name)], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -17,7 +17,7 @@ Coefficient = float | Tensor
 
 
 def add(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
-    """x + coefficient * v."""
+    """X + coefficient * v."""
     v = v.to(x.dtype)
     if isinstance(coefficient, Tensor):
         return x + coefficient.to(x.dtype) * v
@@ -39,7 +39,7 @@ def norm_preserving_add(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) ->
 
 
 def replace(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
-    """v in place of x; a coefficient between 0 and 1 goes part of the way."""
+    """V in place of x; a coefficient between 0 and 1 goes part of the way."""
     v = v.to(x.dtype)
     if not isinstance(coefficient, Tensor) and coefficient == 1:
         return v.expand_as(x).clone()
@@ -47,14 +47,14 @@ def replace(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
 
 
 def project_out(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
-    """x without its component along v (directional ablation, arXiv:2406.11717)."""
+    """X without its component along v (directional ablation, arXiv:2406.11717)."""
     wide, along = x.float(), F.normalize(v.float(), dim=-1)
     component = (wide * along).sum(dim=-1, keepdim=True)
     return (wide - coefficient * component * along).to(x.dtype)
 
 
 def clamp(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
-    """x with its component along v set to |v|; a coefficient below 1 goes part of the way."""
+    """X with its component along v set to |v|; a coefficient below 1 goes part of the way."""
     wide, target = x.float(), v.float()
     along = F.normalize(target, dim=-1)
     component = (wide * along).sum(dim=-1, keepdim=True)

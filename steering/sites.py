@@ -205,3 +205,34 @@ def _linear_shape(module: nn.Module) -> tuple[int, int] | None:
         return int(module.weight.shape[0]), int(module.nf)
     sizes = getattr(module, "in_features", None), getattr(module, "out_features", None)
     return sizes if isinstance(sizes[0], int) and isinstance(sizes[1], int) else None  # type: ignore[return-value]
+
+
+_checked: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
+@torch.no_grad()
+def check_sites(model: Any) -> None:
+    """Prove on three tokens that an edit at each site of each layer reaches the logits.
+
+    Raises:
+        UnsupportedModel: An edit changes nothing; the message names the place.
+    """
+    from steering.hooks import changing
+
+    if model in _checked:
+        return
+    layout = resolve(model)
+    ids = (
+        torch.tensor([[3, 2, 1]], device=model.device) % model.get_input_embeddings().num_embeddings
+    )
+    plain = model(input_ids=ids, use_cache=False).logits
+    for site in SITES:
+        for layer in range(layout.n_layers):
+            with changing(model, {(site, layer): lambda x: x + torch.randn_like(x)}):
+                edited = model(input_ids=ids, use_cache=False).logits
+            if torch.equal(plain, edited):
+                raise UnsupportedModel(
+                    f"{type(model).__name__}: an edit of {site} at layer {layer} does not reach "
+                    "the logits; this model cannot be steered there"
+                )
+    _checked[model] = True

@@ -1,0 +1,287 @@
+"""evaluate(spec) -> Record: one measurement, through lm-eval."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lm_eval.evaluator import evaluate as lm_eval_evaluate
+from lm_eval.utils import handle_non_serializable
+from reports import Metric, Record
+
+from harness import behaviour
+from harness.adapter import SteeredLM
+from harness.chat import in_chat_template
+from harness.fit import Fitted, Fitter
+from harness.measurement import Document, Measurement, request_settings
+from harness.model import identity
+from harness.prompting import prompt
+from harness.proof import describe
+from harness.provenance import provenance
+from harness.sources import Sources
+from harness.spec import Arm, RunSpec
+from harness.tune import BUDGET, Search, search
+from steering import get, remembering, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lm_eval.api.task import ConfigurableTask
+
+    from steering import Examples, SteeringVector
+
+
+@dataclass
+class Session:
+    """One loaded model and what all measurements on it share.
+
+    Attributes:
+        lm: The model inside lm-eval.
+        model: Its name on the command line.
+        model_args: Its arguments on the command line.
+        sources: Where tasks come from.
+        limit: Ask only the first documents of every task; such a run is not a result.
+        chat_template: Put prompts into the model's chat template.
+        gen_kwargs: Added to every task's generation settings.
+        vectors: Folder that keeps the vectors of finished measurements.
+    """
+
+    lm: SteeredLM
+    model: str
+    model_args: dict[str, Any]
+    sources: Sources
+    limit: int | None = None
+    chat_template: bool = False
+    gen_kwargs: dict[str, Any] = field(default_factory=dict)
+    vectors: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.model_hash = identity(self.lm)
+        self.fitter = Fitter(self.lm.model, self.lm.tokenizer, self.model_hash, self.vectors)
+        self._searches: dict[tuple[str, str, int, int], Search] = {}
+        self._thresholds: dict[str, float] = {}
+
+    def spec(self, task: str, arm: Arm, seed: int = 0, budget: int = BUDGET) -> RunSpec:
+        """Say what one measurement on this model is."""
+        metadata = self.sources.metadata(task)
+        few = "few_shot" in arm.prompting
+        return RunSpec(
+            model=self.model,
+            model_args=self.model_args,
+            model_hash=self.model_hash,
+            task=task,
+            suite=str(metadata.get("suite", "none")),
+            task_hash=self.sources.fingerprint(task),
+            arm=arm,
+            seed=seed,
+            shots=int(metadata.get("shots", 10)) if few else 0,
+            budget=budget if arm.method else 0,
+            limit=self.limit,
+            chat_template=self.chat_template,
+            gen_kwargs=self.gen_kwargs,
+        )
+
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """Inside, captured activations are shared by every method, seed and setting."""
+        with remembering():
+            yield
+
+    def search(self, spec: RunSpec) -> Search:
+        """Find a method's settings on the validation split, once per task and seed."""
+        method = str(spec.arm.tuned)
+        key = (spec.task, method, spec.seed, spec.budget)
+        if key not in self._searches:
+            self._searches[key] = self._search(spec, method)
+        return self._searches[key]
+
+    def know(self, spec: RunSpec, found: Search) -> None:
+        """Take over a search that an earlier run recorded."""
+        self._searches[(spec.task, str(spec.arm.tuned), spec.seed, spec.budget)] = found
+
+    def _search(self, spec: RunSpec, method: str) -> Search:
+        task = self.task(spec, Arm("zero_shot"), split="validation")
+        measurement = Measurement(self.lm, task, limit=self.limit, chat_template=self.chat_template)
+        headline, higher_is_better = self.headline(task)
+        examples = self._examples(spec.task)
+
+        def measure(settings: dict[str, Any]) -> list[float]:
+            fitted = self.fitter.fit(method, {**settings, "seed": spec.seed}, examples)
+            with self.lm.steer(fitted.vector):
+                documents = measurement.ask()
+            return [float(d[headline]) for d in self._complete(task, documents)]
+
+        space = get(method).search_space(resolve(self.lm.model).n_layers)
+        return search(
+            space,
+            measure,
+            metric=headline,
+            higher_is_better=higher_is_better,
+            budget=spec.budget,
+            seed=spec.seed,
+        )
+
+    def task(self, spec: RunSpec, arm: Arm, split: str = "test") -> ConfigurableTask:
+        """A fresh lm-eval task, prompted as an arm asks, its `split` as the documents asked."""
+        task = self.sources.load(spec.task)
+        prompt(task, arm.prompting, seed=spec.seed, shots=spec.shots)
+        if split == "validation":
+            task.set_config("test_split", task.config.validation_split)
+        if self.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
+            task.set_config("generation_kwargs", self.gen_kwargs, update=True)
+        return task
+
+    def headline(self, task: ConfigurableTask) -> tuple[str, bool]:
+        """A task's headline metric and its direction."""
+        directions = {**task.higher_is_better(), **dict.fromkeys(behaviour.ADDED, True)}
+        metadata = task.config.metadata or {}
+        name = str(metadata.get("headline") or next(iter(task.higher_is_better())))
+        return name, bool(directions[name])
+
+    def vector(self, spec: RunSpec) -> tuple[Fitted, dict[str, Any], Search]:
+        """The vector of a steered arm, with the settings that its search chose."""
+        found = self.search(spec)
+        settings = {**found.chosen.settings, "seed": spec.seed}
+        if spec.arm.method == "random_vector":
+            settings = {"of": spec.arm.matched, "of_settings": settings, "seed": spec.seed}
+        fitted = self.fitter.fit(
+            str(spec.arm.method), settings, self._examples(spec.task), keep=True
+        )
+        return fitted, settings, found
+
+    def _examples(self, task: str) -> Examples:
+        examples = self.sources.examples(task, "train")
+        return in_chat_template(examples, self.lm) if self.chat_template else examples
+
+    def evaluate(self, spec: RunSpec) -> Record:
+        """Measure an arm on a task's test split."""
+        fitted, settings, found = self.vector(spec) if spec.arm.method else (None, None, None)
+        task = self.task(spec, spec.arm)
+        started = time.perf_counter()
+        with self.lm.steer(fitted.vector if fitted else None):
+            results = self._ask(task)
+            proof = dict(self.lm.proof) if fitted else None
+        seconds = time.perf_counter() - started
+        logged = results["samples"][spec.task]
+        documents = self._complete(task, [_document(sample) for sample in logged])
+        headline, _ = self.headline(task)
+        return Record(
+            run_id=spec.run_id,
+            spec={**spec.as_json(), "settings": settings},
+            metrics=self._metrics(task, documents, results["results"][spec.task]),
+            headline=headline,
+            samples=documents,
+            fit=_fit(fitted) if fitted else None,
+            tuning=found.as_json() if found else None,
+            proof=proof,
+            timings={
+                "fit_s": fitted.seconds if fitted else None,
+                "tune_s": found.seconds if found else None,
+                "eval_s": seconds,
+                "ms_per_doc": 1000 * seconds / len(documents),
+                "peak_memory_bytes": _peak_memory(),
+            },
+            provenance={**provenance(), "model_hash": self.model_hash, "task_hash": spec.task_hash},
+            lm_eval=_plain(results["results"][spec.task]),
+        )
+
+    def _ask(self, task: ConfigurableTask) -> dict[str, Any]:
+        """lm-eval's own evaluation of one task."""
+        name = task.config.task
+        settings = request_settings(self.lm, self.chat_template)
+        results = lm_eval_evaluate(
+            self.lm,
+            {"tasks": {name: task}, "groups": {}, "group_map": {}},
+            limit=self.limit,
+            bootstrap_iters=1000,
+            apply_chat_template=settings["apply_chat_template"],
+        )
+        return dict(results or {})
+
+    def _complete(self, task: ConfigurableTask, documents: list[Document]) -> list[Document]:
+        """Add what only the unsteered model can say: fluency, and with it the joint score."""
+        added = (task.config.metadata or {}).get("added_by_harness") or ()
+        if "fluency" not in added:
+            return documents
+        name = task.config.task
+        model, tokenizer = self.lm.model, self.lm.tokenizer
+        if name not in self._thresholds:
+            references = [y for _, y in self.sources.examples(name, "train").pairs]
+            self._thresholds[name] = behaviour.fluency_threshold(model, tokenizer, references)
+        return behaviour.score_documents(
+            documents, model=model, tokenizer=tokenizer, threshold=self._thresholds[name]
+        )
+
+    def _metrics(
+        self, task: ConfigurableTask, documents: Sequence[Document], results: dict[str, Any]
+    ) -> dict[str, Metric]:
+        """lm-eval's aggregates, and the means of what was added to the documents."""
+        found = {}
+        for name, higher in task.higher_is_better().items():
+            key = next((k for k in results if k.partition(",")[0] == name), None)
+            if key is None:
+                continue
+            error = results.get(key.replace(name, f"{name}_stderr", 1))
+            stderr = float(error) if isinstance(error, int | float) else None
+            found[name] = Metric(float(results[key]), stderr, len(documents), bool(higher))
+        added = (task.config.metadata or {}).get("added_by_harness") or ()
+        for name in added:
+            found[name] = mean([float(document[name]) for document in documents])
+        return found
+
+
+def mean(values: Sequence[float], higher_is_better: bool = True) -> Metric:
+    """The mean of per-document values and its standard error (sample standard deviation)."""
+    n = len(values)
+    middle = math.fsum(values) / n
+    spread = math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (n - 1)) if n > 1 else None
+    error = None if spread is None else spread / math.sqrt(n)
+    return Metric(middle, error, n, higher_is_better)
+
+
+def _document(sample: dict[str, Any]) -> Document:
+    """A line of lm-eval's samples, without what the task's file already says."""
+    answer = sample["filtered_resps"][0]
+    return {
+        "doc_id": sample["doc_id"],
+        "doc_hash": sample["doc_hash"],
+        "input": sample["doc"].get("input", ""),
+        "target": str(sample["target"]).strip(),
+        "output": answer if isinstance(answer, str) else None,
+        **{name: sample[name] for name in sample["metrics"]},
+    }
+
+
+def _fit(fitted: Fitted) -> dict[str, Any]:
+    vector: SteeringVector = fitted.vector
+    return {
+        **describe(vector),
+        "seconds": fitted.seconds,
+        "bytes": vector.nbytes,
+        "norm": vector.norm,
+    }
+
+
+def _peak_memory() -> int:
+    """Peak of the accelerator's memory, or of this process where there is none."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _plain(block: dict[str, Any]) -> dict[str, Any]:
+    """lm-eval's results block as plain JSON values."""
+    return {
+        key: value
+        if isinstance(value, str | int | float | list | dict | None)
+        else handle_non_serializable(value)
+        for key, value in block.items()
+    }

@@ -1,0 +1,150 @@
+"""What methods read from a model: one forward pass per batch, at the needed tokens only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from steering.errors import NotFinite
+from steering.hooks import capture
+from steering.memo import recall
+from steering.sites import resolve
+
+BATCH = 16
+
+
+def prompt_ids(tokenizer: Any, texts: Sequence[str], *, bos: bool = False) -> list[list[int]]:
+    """Tokenise prompts as lm-eval's `hf` model does.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        texts: n prompts.
+        bos: Put the BOS token first where the tokenizer has one and does not add it itself
+            (the function-vector paper does; lm-eval does not).
+
+    Returns:
+        n lists of token ids.
+    """
+    opening = tokenizer.bos_token
+    found = []
+    for text in texts:
+        begun = bool(opening) and text.startswith(opening)
+        ids = tokenizer.encode(text, add_special_tokens=False) if begun else tokenizer.encode(text)
+        if bos and opening and ids[:1] != [tokenizer.bos_token_id]:
+            ids = [tokenizer.bos_token_id, *ids]
+        found.append(ids)
+    return found
+
+
+def answer_ids(
+    tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], *, bos: bool = False
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Token ids of prompts and of their answers, tokenised in context as lm-eval does."""
+    asked = prompt_ids(tokenizer, prompts, bos=bos)
+    whole = prompt_ids(tokenizer, [p + a for p, a in zip(prompts, answers, strict=True)], bos=bos)
+    return asked, [both[len(p) :] for p, both in zip(asked, whole, strict=True)]
+
+
+def rows(sequences: Sequence[Sequence[int]], device: Any) -> tuple[dict[str, Tensor], Tensor]:
+    """Right-padded inputs of a forward pass (b, s), and the lengths (b)."""
+    sizes = torch.tensor([len(sequence) for sequence in sequences])
+    width = int(sizes.max())
+    ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in sequences])
+    real = torch.arange(width) < sizes[:, None]
+    inputs = {"input_ids": ids, "attention_mask": real.long()}
+    return {name: value.to(device) for name, value in inputs.items()}, sizes.to(device)
+
+
+def _last(sizes: Tensor, k: int = 1) -> Callable[[Tensor], Tensor]:
+    """Select the mean over the last k real tokens: (b, s, d) -> (b, d)."""
+
+    def select(x: Tensor) -> Tensor:
+        index = torch.arange(x.shape[1], device=x.device)
+        sizes_here = sizes.to(x.device)[:, None]
+        chosen = (index < sizes_here) & (index >= sizes_here - k)
+        weight = chosen / chosen.sum(dim=1, keepdim=True)
+        return torch.einsum("bs,bsd->bd", weight.float(), x.float())
+
+    return select
+
+
+def _in_batches(
+    model: Any, sequences: Sequence[Sequence[int]], batch_size: int, **where: Any
+) -> Tensor:
+    """Capture at the last tokens of every sequence; (n, ...) in the given order."""
+    k = where.pop("last_k", 1)
+    order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
+    parts = []
+    for start in range(0, len(order), batch_size):
+        inputs, sizes = rows(
+            [sequences[i] for i in order[start : start + batch_size]], model.device
+        )
+        parts.append(capture(model, inputs, _last(sizes, k), **where))
+    found = torch.cat(parts)[torch.argsort(torch.tensor(order))]
+    if not torch.isfinite(found).all():
+        raise NotFinite("activations are NaN or infinite; load the model in float32 or bfloat16")
+    return found
+
+
+def last_token_hidden_states(
+    model: Any,
+    tokenizer: Any,
+    texts: Sequence[str],
+    *,
+    last_k: int = 1,
+    batch_size: int = BATCH,
+    bos: bool = False,
+) -> Tensor:
+    """Hidden states after the embedding and after every block, at the end of each text.
+
+    Args:
+        model: A Hugging Face decoder.
+        tokenizer: Its tokenizer.
+        texts: n texts.
+        last_k: The mean over this many last tokens is taken.
+        batch_size: Texts per forward pass.
+        bos: As in `prompt_ids`.
+
+    Returns:
+        (n, l + 1, d), float32 on the CPU.
+    """
+
+    def compute() -> Tensor:
+        layers = range(-1, resolve(model).n_layers)
+        sequences = prompt_ids(tokenizer, texts, bos=bos)
+        return _in_batches(model, sequences, batch_size, last_k=last_k, layers=layers)
+
+    return recall(("hidden", id(model), tuple(texts), last_k, bos), compute)
+
+
+def mean_head_activations(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    *,
+    batch_size: int = BATCH,
+    bos: bool = False,
+) -> Tensor:
+    """Mean input of the attention's output projection, per head, at the last token.
+
+    Args:
+        model: A Hugging Face decoder.
+        tokenizer: Its tokenizer.
+        prompts: n prompts.
+        batch_size: Prompts per forward pass.
+        bos: As in `prompt_ids`.
+
+    Returns:
+        (l, h, d_h), float32 on the CPU. Source: arXiv:2310.15213, section 2.3.
+    """
+
+    def compute() -> Tensor:
+        layout = resolve(model)
+        sequences = prompt_ids(tokenizer, prompts, bos=bos)
+        found = _in_batches(model, sequences, batch_size, site="head_output")
+        return found.mean(dim=0).unflatten(-1, (layout.n_heads, layout.head_dim))
+
+    return recall(("heads", id(model), tuple(prompts), bos), compute)

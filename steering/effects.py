@@ -1,0 +1,218 @@
+"""Causal indirect effects of attention heads (arXiv:2310.15213, section 2.3), exactly.
+
+For each head: put its mean activation in its place at the last prompt token, finish the forward
+pass, and see how much likelier the right answer has become. Three ways to the same numbers:
+
+* `branching`: every head in one forward pass;
+* `cached_prefix`: the prompt's beginning once, then single steps in batches;
+* `naive`: one forward pass per head, as the paper's code does; the slow twin of the tests.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from steering.activations import answer_ids
+from steering.branching import Variant, patched_log_probs
+from steering.errors import BadExamples, NotFinite
+from steering.hooks import Change, changing
+from steering.memo import recall
+from steering.sites import resolve
+
+Path = Literal["auto", "branching", "cached_prefix", "naive"]
+Target = Literal["first_token", "sequence"]
+
+STEP_ROWS = 64
+"""Rows of one batch of single steps."""
+
+_branches: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """Effects of all heads on all prompts.
+
+    Attributes:
+        values: (n, l, h): change of the answer's probability (first_token) or of the mean
+            log-probability of its tokens (sequence).
+        path: How they were computed.
+    """
+
+    values: Tensor
+    path: str
+
+
+def indirect_effects(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[str],
+    answers: Sequence[str],
+    means: Tensor,
+    *,
+    path: Path = "auto",
+    target: Target = "first_token",
+    bos: bool = False,
+) -> Effects:
+    """Effect of every head on every prompt.
+
+    Args:
+        model: A Hugging Face decoder.
+        tokenizer: Its tokenizer.
+        prompts: n prompts with shuffled labels.
+        answers: n right answers as they follow their prompt.
+        means: Mean head activations (l, h, d_h).
+        path: `auto` branches where a probe shows that the model can.
+        target: What counts as the answer: its first token's probability, or the mean
+            log-probability of all its tokens.
+        bos: As in `activations.prompt_ids`.
+    """
+
+    def compute() -> Effects:
+        taken = path if path != "auto" else ("branching" if can_branch(model) else "cached_prefix")
+        layout = resolve(model)
+        heads = [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
+        asked, wanted = answer_ids(tokenizer, prompts, answers, bos=bos)
+        found = []
+        for prompt, answer, text in zip(asked, wanted, answers, strict=True):
+            if not prompt or not answer:
+                raise BadExamples(f"the prompt or the answer {text!r} has no token; give others")
+            tokens = answer[:1] if target == "first_token" else answer
+            log_probs = PATHS[taken](model, prompt, tokens, heads, means).double()
+            scores = log_probs[:, 0].exp() if target == "first_token" else log_probs.mean(dim=1)
+            found.append((scores[1:] - scores[0]).view(layout.n_layers, layout.n_heads))
+        values = torch.stack(found)
+        if not torch.isfinite(values).all():
+            raise NotFinite("effects are NaN or infinite; load the model in float32 or bfloat16")
+        return Effects(values.float(), taken)
+
+    digest = hashlib.sha256(means.contiguous().numpy().tobytes()).hexdigest()
+    key = ("effects", id(model), tuple(prompts), tuple(answers), digest, path, target, bos)
+    return recall(key, compute)
+
+
+@torch.no_grad()
+def naive_log_probs(
+    model: Any,
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    variants: Sequence[Variant],
+    means: Tensor,
+) -> Tensor:
+    """One plain forward pass per head; arguments and result as in `patched_log_probs`."""
+    ids = torch.tensor([[*prompt, *answer[:-1]]], device=model.device)
+    found = []
+    for variant in (None, *variants):
+        with _replacing(model, [variant], means, len(prompt) - 1):
+            logits = model(input_ids=ids, use_cache=False).logits
+        found.append(_pick(logits, answer))
+    return torch.cat(found)
+
+
+@torch.no_grad()
+def cached_log_probs(
+    model: Any,
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    variants: Sequence[Variant],
+    means: Tensor,
+) -> Tensor:
+    """The prompt's beginning once, then one row per head; as in `patched_log_probs`."""
+    if len(prompt) < 2:
+        return naive_log_probs(model, prompt, answer, variants, means)
+    begun = torch.tensor([prompt[:-1]], device=model.device)
+    cache = model(input_ids=begun, use_cache=True).past_key_values
+    rest = torch.tensor([[prompt[-1], *answer[:-1]]], device=model.device)
+    found = []
+    every: list[Variant | None] = [None, *variants]
+    for start in range(0, len(every), STEP_ROWS):
+        chosen = every[start : start + STEP_ROWS]
+        own = copy.deepcopy(cache)
+        own.batch_repeat_interleave(len(chosen))
+        seen = torch.ones(len(chosen), begun.shape[1] + rest.shape[1], device=model.device)
+        with _replacing(model, chosen, means, 0):
+            logits = model(
+                input_ids=rest.expand(len(chosen), -1),
+                attention_mask=seen.long(),
+                past_key_values=own,
+                use_cache=True,
+            ).logits
+        found.append(_pick(logits, answer))
+    return torch.cat(found)
+
+
+def _pick(logits: Tensor, answer: Sequence[int]) -> Tensor:
+    """Log-probabilities (b, m) of an answer that ends one token after the logits (b, s, v) do."""
+    m = len(answer)
+    log_probs = F.log_softmax(logits[:, -m:].float(), dim=-1)
+    wanted = torch.tensor(answer, device=logits.device).expand(len(logits), m)
+    return log_probs.gather(-1, wanted.unsqueeze(-1)).squeeze(-1).cpu()
+
+
+@contextmanager
+def _replacing(
+    model: Any, chosen: Sequence[Variant | None], means: Tensor, token: int
+) -> Iterator[None]:
+    """In row i, replace the slice of head chosen[i] at one token."""
+    layout = resolve(model)
+    at: dict[int, list[tuple[int, int]]] = {}
+    for row, variant in enumerate(chosen):
+        if variant is not None:
+            at.setdefault(variant[0], []).append((row, variant[1]))
+
+    def patch(layer: int) -> Change:
+        row = torch.tensor([row for row, _ in at[layer]], device=model.device)
+        head = torch.tensor([head for _, head in at[layer]], device=model.device)
+
+        def change(x: Tensor) -> Tensor:
+            split = x.unflatten(-1, (layout.n_heads, layout.head_dim)).clone()
+            split[row, token, head] = means[layer, head.cpu()].to(x)
+            return split.flatten(-2)
+
+        return change
+
+    with changing(model, {("head_output", layer): patch(layer) for layer in at}):
+        yield
+
+
+PATHS: dict[str, Callable[..., Tensor]] = {
+    "branching": patched_log_probs,
+    "cached_prefix": cached_log_probs,
+    "naive": naive_log_probs,
+}
+
+
+def can_branch(model: Any) -> bool:
+    """Whether branched passes agree with plain ones on this model; probed once."""
+    if model not in _branches:
+        _branches[model] = _probe(model)
+    return _branches[model]
+
+
+def _probe(model: Any) -> bool:
+    """Compare log-probabilities of nine random tokens, patched at the first and the last head."""
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return False
+    layout = resolve(model)
+    generator = torch.Generator().manual_seed(0)
+    size = model.get_input_embeddings().num_embeddings
+    ids = torch.randint(min(3, size - 1), size, (9,), generator=generator).tolist()
+    means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim, generator=generator)
+    variants = [(0, 0), (layout.n_layers - 1, layout.n_heads - 1)]
+    try:
+        branched = patched_log_probs(model, ids[:6], ids[6:], variants, means)
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return False
+    plain = naive_log_probs(model, ids[:6], ids[6:], variants, means)
+    allowed = 1e-4 if model.dtype == torch.float32 else 0.1
+    return bool(((branched - plain).abs() <= allowed).all())

@@ -1,0 +1,62 @@
+"""Share the expensive parts of fits: what was computed once in a block is not computed again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass
+class Memory:
+    """Results by key, what each took, and the seconds that reuse has saved so far."""
+
+    results: dict[Hashable, Any] = field(default_factory=dict)
+    seconds: dict[Hashable, float] = field(default_factory=dict)
+    saved: float = 0.0
+
+
+_memory: ContextVar[Memory | None] = ContextVar("steering_memory", default=None)
+
+
+@contextmanager
+def remembering() -> Iterator[Memory]:
+    """Inside the block, activations and effects are computed once per model, texts and settings.
+
+    Yields:
+        The memory; its `saved` seconds let a caller state what a fit would have cost alone.
+    """
+    outer = _memory.get()
+    memory = outer or Memory()
+    token = _memory.set(memory)
+    try:
+        yield memory
+    finally:
+        _memory.reset(token)
+
+
+def saved_seconds() -> float:
+    """Seconds that reuse has saved in the present block; 0 outside of one."""
+    memory = _memory.get()
+    return memory.saved if memory else 0.0
+
+
+def recall(key: Hashable, compute: Callable[[], T]) -> T:
+    """Return the remembered result for a key, or compute it (and keep it inside a block)."""
+    memory = _memory.get()
+    if memory is None:
+        return compute()
+    if key in memory.results:
+        memory.saved += memory.seconds[key]
+    else:
+        started, before = time.perf_counter(), memory.saved
+        memory.results[key] = compute()
+        # what the parts would have cost without reuse counts into the whole
+        memory.seconds[key] = time.perf_counter() - started + memory.saved - before
+    result: T = memory.results[key]
+    return result

@@ -1,0 +1,207 @@
+"""The contract of a steering method, and the registry of all methods."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import types
+import typing
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Protocol, Self, TypeVar
+
+from steering.errors import BadSetting, UnknownMethod
+from steering.vector import Edit, SteeringVector
+
+GROUP = "steergauge.methods"
+"""Entry-point group through which installed packages add methods."""
+
+
+class Examples(Protocol):
+    """Pairs (x, y), and the task's own way to render them as an n-shot prompt."""
+
+    @property
+    def name(self) -> str:
+        """The task."""
+
+    @property
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """The pairs (x, y) of one split."""
+
+    @property
+    def shots(self) -> int:
+        """Demonstrations of a few-shot prompt."""
+
+    def prompt(self, demonstrations: Sequence[tuple[str, str]], query: str) -> str:
+        """The text that ends where the answer to the query begins."""
+
+    def target(self, y: str) -> str:
+        """An answer as it follows the prompt."""
+
+    def demonstration(self, x: str, y: str) -> str:
+        """One answered question as it stands in a prompt."""
+
+    def fingerprint(self) -> str:
+        """Identity of the pairs and of the rendering."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SteeringMethod(ABC):
+    """An algorithm that fits a steering vector: a frozen dataclass of settings with a `fit`.
+
+    Nothing is checked or changed in the constructor. `fit` leaves the model bit-identical.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    summary: ClassVar[str]
+    control: ClassVar[bool] = False
+
+    seed: int = 0
+
+    @classmethod
+    @abstractmethod
+    def search_space(cls, n_layers: int) -> Mapping[str, tuple[Any, ...]]:
+        """Settings searched by tuning on a model of n layers; each one's first value is its default."""
+
+    @abstractmethod
+    def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
+        """Make a vector from examples.
+
+        Args:
+            model: A Hugging Face decoder.
+            tokenizer: Its tokenizer.
+            examples: Pairs and their rendering.
+        """
+
+    def settings(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        content: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return content
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Make a method from JSON values.
+
+        Raises:
+            BadSetting: an unknown setting (with the nearest one) or a value of another type.
+        """
+        hints = typing.get_type_hints(cls)
+        known = {field.name for field in dataclasses.fields(cls)}
+        given = {}
+        for key, value in settings.items():
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                hint = f" Did you mean {near[0]!r}?" if near else ""
+                raise BadSetting(
+                    f"{cls.name} has no setting {key!r}.{hint} Settings: {', '.join(sorted(known))}"
+                )
+            given[key] = _frozen(value)
+            if not _is(given[key], hints[key]):
+                expected = getattr(hints[key], "__name__", hints[key])
+                raise BadSetting(f"{cls.name}: {key}={value!r}, expected {expected}")
+        return cls(**given)
+
+    def vector(
+        self,
+        edits: Sequence[Edit],
+        model: Any,
+        examples: Examples,
+        *,
+        coefficient: float,
+        unit: str = "raw",
+        **facts: Any,
+    ) -> SteeringVector:
+        """Put edits together with everything that says where they came from.
+
+        Args:
+            edits: The edits.
+            model: The model that they were fitted on.
+            examples: What they were fitted on.
+            coefficient: Strength.
+            unit: What a coefficient of 1 means.
+            **facts: More provenance, as JSON.
+        """
+        config = model.config.to_json_string(use_diff=False)
+        provenance = {
+            "method": self.name,
+            "method_version": self.version,
+            "settings": self.settings(),
+            "task": examples.name,
+            "data_sha256": hashlib.sha256(examples.fingerprint().encode()).hexdigest(),
+            "base_model": str(getattr(model.config, "_name_or_path", "") or ""),
+            "base_revision": getattr(model.config, "_commit_hash", None),
+            "base_config_sha256": hashlib.sha256(config.encode()).hexdigest(),
+            **facts,
+        }
+        return SteeringVector(tuple(edits), coefficient, unit, provenance)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _is(value: Any, hint: Any) -> bool:
+    """Whether a JSON value has an annotated type (an int is a float; a bool is no int)."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(_is(value, option) for option in typing.get_args(hint))
+    if origin is typing.Literal:
+        return value in typing.get_args(hint)
+    if hint is Any:
+        return True
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, origin or hint)
+
+
+_registered: dict[str, type[SteeringMethod]] = {}
+M = TypeVar("M", bound=type[SteeringMethod])
+
+
+def register(method: M) -> M:
+    """Make a method known by its name; a class decorator."""
+    other = _registered.get(method.name)
+    if other is not None and other.__qualname__ != method.__qualname__:
+        raise BadSetting(
+            f"the method name {method.name!r} is taken by {other.__module__}.{other.__qualname__}; "
+            "choose another name"
+        )
+    _registered[method.name] = method
+    return method
+
+
+@cache
+def _load_installed() -> None:
+    for point in entry_points(group=GROUP):
+        if point.name not in _registered:
+            register(point.load())
+
+
+def names() -> tuple[str, ...]:
+    """Names of all methods: built-in, registered and installed."""
+    _load_installed()
+    return tuple(sorted(_registered))
+
+
+def get(name: str) -> type[SteeringMethod]:
+    """The method with a name.
+
+    Raises:
+        UnknownMethod: with the nearest name and all of them.
+    """
+    known = names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UnknownMethod(
+            f"no steering method named {name!r}.{hint} Registered: {', '.join(known)}"
+        )
+    return _registered[name]

@@ -1,0 +1,131 @@
+"""Function vectors: the task as the sum of what a few attention heads write.
+
+    FV = sum over the chosen heads (l, h) of W_o[l, h] m[l, h]
+
+m[l, h] is the head's mean activation at the last token of n-shot prompts. The chosen heads are
+those that, put into prompts with shuffled labels, most raise the probability of the right answer.
+The vector is added to the output of one block at the last prompt token and at every generated one.
+
+Source: Todd et al., Function Vectors in Large Language Models, ICLR 2024, arXiv:2310.15213.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from steering.activations import mean_head_activations
+from steering.effects import Effects, Target, indirect_effects
+from steering.errors import BadSetting
+from steering.method import Examples, SteeringMethod, register
+from steering.prompts import correct_prompts, shuffled_prompts
+from steering.sites import Layout, resolve
+from steering.vector import Edit, SteeringVector
+
+Heads = tuple[tuple[int, int], ...]
+
+PUBLISHED: Mapping[tuple[int, int, int], Heads] = {
+    (28, 16, 4096): (
+        (15, 5), (9, 14), (12, 10), (8, 1), (11, 0), (13, 13), (8, 0), (14, 9), (9, 2), (24, 6),
+    ),
+    (32, 32, 4096): (
+        (14, 1), (11, 2), (9, 25), (12, 15), (12, 28), (13, 7), (11, 18), (12, 18), (16, 10), (14, 16),
+    ),
+}  # fmt: skip
+"""Head sets of the paper by (layers, heads, hidden size): GPT-J and Llama-2-7B."""
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class FunctionVector(SteeringMethod):
+    """Settings.
+
+    Attributes:
+        shots: Demonstrations per prompt; None takes the task's own number.
+        mean_prompts: Prompts for the mean activations.
+        effect_prompts: Prompts for the effects.
+        top_heads: Heads chosen; None takes ceil(L * H / 51.2), about 2 %.
+        heads: Chosen beforehand: `published`, or (layer, head) pairs.
+        layer: 0-based block whose output is edited; None takes ceil(L / 3).
+        coefficient: Strength.
+        projection_bias: Add the projection's bias once per head, as the reference does.
+        target: `first_token` (the paper) or `sequence`.
+        positions: Where the vector is added.
+        bos: Put BOS before prompts where the tokenizer does not, as the reference does.
+    """
+
+    name: ClassVar[str] = "fv"
+    summary: ClassVar[str] = "function vector: outputs of the causal heads (arXiv:2310.15213)"
+
+    shots: int | None = None
+    mean_prompts: int = 100
+    effect_prompts: int = 25
+    top_heads: int | None = 10
+    heads: Literal["published"] | Heads | None = None
+    layer: int | None = None
+    coefficient: float = 1.0
+    projection_bias: bool = False
+    target: Target = "first_token"
+    positions: str = "continuation"
+    bos: bool = False
+
+    @classmethod
+    def search_space(cls, n_layers: int) -> Mapping[str, tuple[Any, ...]]:
+        """The layer around L / 3, the strength and the number of heads."""
+        middle = default_layer(n_layers)
+        near = sorted(range(n_layers), key=lambda layer: (abs(layer - middle), layer))
+        return {
+            "layer": tuple(near[:6]),
+            "coefficient": (1.0, 0.5, 2.0, 4.0),
+            "top_heads": (10, 5, 20),
+        }
+
+    def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
+        """Sum what the chosen heads write on average; see the module's formula."""
+        layout = resolve(model)
+        prompts = correct_prompts(examples, self.mean_prompts, self.shots, self.seed)
+        means = mean_head_activations(model, tokenizer, prompts, bos=self.bos)
+        heads, effects = self._choose(model, tokenizer, examples, means, layout)
+        tensor = torch.stack(
+            [layout.project(la, h, means[la, h], bias=self.projection_bias) for la, h in heads]
+        ).sum(dim=0)
+        layer = default_layer(layout.n_layers) if self.layer is None else self.layer
+        edit = Edit("block_output", layer, "add", tensor.cpu(), self.positions)
+        facts: dict[str, Any] = {"heads": [list(head) for head in heads]}
+        if effects is not None:
+            mean = effects.values.mean(dim=0)
+            facts["effects"] = [[round(value, 6) for value in row] for row in mean.tolist()]
+            facts["effects_path"] = effects.path
+        return self.vector([edit], model, examples, coefficient=self.coefficient, **facts)
+
+    def _choose(
+        self, model: Any, tokenizer: Any, examples: Examples, means: torch.Tensor, layout: Layout
+    ) -> tuple[Sequence[tuple[int, int]], Effects | None]:
+        """The heads that are summed, and the effects that chose them."""
+        if self.heads == "published":
+            shape = (layout.n_layers, layout.n_heads, layout.hidden_size)
+            if shape not in PUBLISHED:
+                raise BadSetting(
+                    f"fv: no published heads for {shape[0]} layers of {shape[1]} heads; leave "
+                    "heads out to find them"
+                )
+            return PUBLISHED[shape], None
+        if self.heads is not None:
+            return self.heads, None
+        prompts, answers = shuffled_prompts(examples, self.effect_prompts, self.shots, self.seed)
+        effects = indirect_effects(
+            model, tokenizer, prompts, answers, means, target=self.target, bos=self.bos
+        )
+        every = layout.n_layers * layout.n_heads
+        k = math.ceil(every / 51.2) if self.top_heads is None else min(self.top_heads, every)
+        best = effects.values.mean(dim=0).flatten().topk(k).indices.tolist()
+        return [divmod(index, layout.n_heads) for index in best], effects
+
+
+def default_layer(n_layers: int) -> int:
+    """About a third of the depth: ceil(L / 3)."""
+    return min(math.ceil(n_layers / 3), n_layers - 1)

@@ -1,0 +1,109 @@
+"""In-context vectors: what separates the desired text from the undesired one, layer by layer.
+
+    D_i = h(y_i) - h(x_i),   direction = mean(D) + PC1(D)
+
+h(.) are the hidden states after every block at a text's last token, flattened over layers; PC1 is
+the first principal component of the centred D. The direction turns the output of every MLP, at all
+positions, and leaves its norm as it is (`operations.norm_preserving_add`).
+
+Source: Liu et al., In-context Vectors, ICML 2024, arXiv:2311.06668.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from steering.activations import last_token_hidden_states
+from steering.errors import BadExamples
+from steering.method import Examples, SteeringMethod, register
+from steering.vector import Edit, SteeringVector
+
+Pair = tuple[str, str]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class InContextVector(SteeringMethod):
+    """Settings.
+
+    Attributes:
+        pairs: Number of demonstrations drawn; None takes all.
+        direction: `mean_plus_pc1` (the reference), `mean` or `pc1`.
+        last_k: The hidden states of this many last tokens are averaged.
+        contrast: `pairs` sets y against x, each alone; `off_task` sets the answered question
+            against the same question with another one's answer (arXiv:2411.07213, for precision).
+        coefficient: Strength, relative to the norm of the MLP's output.
+        positions: Where the vector is added.
+    """
+
+    name: ClassVar[str] = "icv"
+    summary: ClassVar[str] = "in-context vector: mean and PC1 of y minus x (arXiv:2311.06668)"
+
+    pairs: int | None = 50
+    direction: Literal["mean_plus_pc1", "mean", "pc1"] = "mean_plus_pc1"
+    last_k: int = 1
+    contrast: Literal["pairs", "off_task"] = "pairs"
+    coefficient: float = 0.1
+    positions: str = "all"
+
+    @classmethod
+    def search_space(cls, n_layers: int) -> Mapping[str, tuple[Any, ...]]:
+        """The strength, the contrast, the direction and the number of last tokens."""
+        return {
+            "coefficient": (0.1, 0.05, 0.2, 0.4, 0.8, 1.6),
+            "contrast": ("pairs", "off_task"),
+            "direction": ("mean_plus_pc1", "mean"),
+            "last_k": (1, 4),
+        }
+
+    def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
+        """Take the direction of the differences; see the module's formula."""
+        rng = random.Random(f"icv {self.seed}")
+        every = list(examples.pairs)
+        chosen = rng.sample(every, min(self.pairs or len(every), len(every)))
+        wanted, unwanted = self._texts(chosen, examples)
+        states = last_token_hidden_states(
+            model, tokenizer, [*wanted, *unwanted], last_k=self.last_k
+        )
+        differences = states[: len(chosen)] - states[len(chosen) :]  # (n, l + 1, d)
+        direction = self._direction(differences.flatten(1)).view(differences.shape[1:])
+        edits = [
+            Edit("mlp_output", layer, "norm_preserving_add", tensor.clone(), self.positions)
+            for layer, tensor in enumerate(direction[1:])
+        ]
+        unit = "relative to the norm of the MLP output"
+        return self.vector(edits, model, examples, coefficient=self.coefficient, unit=unit)
+
+    def _texts(self, chosen: Sequence[Pair], examples: Examples) -> tuple[list[str], list[str]]:
+        """Desired and undesired texts, pair by pair."""
+        if self.contrast == "pairs":
+            return [y for _, y in chosen], [x for x, _ in chosen]
+        if len(chosen) < 2:
+            raise BadExamples(f"{examples.name}: 1 pair; contrast='off_task' needs at least 2")
+        others = [*chosen[1:], chosen[0]]
+        right = [examples.demonstration(x, y) for x, y in chosen]
+        wrong = [
+            examples.demonstration(x, y) for (x, _), (_, y) in zip(chosen, others, strict=True)
+        ]
+        return [text.rstrip() for text in right], [text.rstrip() for text in wrong]
+
+    def _direction(self, differences: Tensor) -> Tensor:
+        """(n, (l + 1) * d) -> ((l + 1) * d)."""
+        mean = differences.mean(dim=0)
+        if self.direction == "mean":
+            return mean
+        component = _first_component(differences - mean)
+        return component if self.direction == "pc1" else mean + component
+
+
+def _first_component(centred: Tensor) -> Tensor:
+    """The first right singular vector, its sign set as scikit-learn's svd_flip sets it."""
+    u, _, vh = torch.linalg.svd(centred.double(), full_matrices=False)
+    largest = u[:, 0].abs().argmax()
+    return (vh[0] * torch.sign(u[largest, 0])).float()

@@ -1,0 +1,49 @@
+"""A control: random directions of the same norm at the same place as another method's vector."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+
+from steering.method import Examples, SteeringMethod, get, register
+from steering.vector import SteeringVector
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class RandomVector(SteeringMethod):
+    """Settings.
+
+    Attributes:
+        of: The method that is matched.
+        of_settings: Its settings.
+    """
+
+    name: ClassVar[str] = "random_vector"
+    summary: ClassVar[str] = "control: random directions, norm and place of another method's"
+    control: ClassVar[bool] = True
+
+    of: str = "fv"
+    of_settings: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def search_space(cls, n_layers: int) -> Mapping[str, tuple[Any, ...]]:
+        """Nothing: a control takes the settings of the method it is matched to."""
+        return {}
+
+    def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
+        """Replace every tensor by a Gaussian direction of the same norm."""
+        matched = get(self.of).from_settings(self.of_settings).fit(model, tokenizer, examples)
+        generator = torch.Generator().manual_seed(self.seed)
+        edits = []
+        for edit in matched.edits:
+            noise = torch.randn(edit.tensor.shape, generator=generator)
+            tensor = noise * (edit.tensor.norm() / noise.norm())
+            edits.append(dataclasses.replace(edit, tensor=tensor))
+        return self.vector(
+            edits, model, examples, coefficient=matched.coefficient, unit=matched.unit
+        )

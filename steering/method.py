@@ -67,7 +67,7 @@ class SteeringMethod(ABC):
     @classmethod
     @abstractmethod
     def search_space(cls, n_layers: int) -> Mapping[str, tuple[Any, ...]]:
-        """Settings searched by tuning on a model of n layers; each one's first value is its default."""
+        """Settings searched by tuning on a model of n layers, each with its default first."""
 
     @abstractmethod
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:

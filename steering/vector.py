@@ -143,9 +143,9 @@ class SteeringVector:
             joint[place] = replace(mine[place], tensor=mine[place].tensor + theirs[place].tensor)
         return SteeringVector(tuple(joint.values()), 1.0, self.unit)
 
-    def __mul__(self, factor: float) -> SteeringVector:
+    def __mul__(self, coefficient: float) -> SteeringVector:
         """Scale the coefficient."""
-        return replace(self, coefficient=self.coefficient * factor)
+        return replace(self, coefficient=self.coefficient * coefficient)
 
     __rmul__ = __mul__
 

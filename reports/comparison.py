@@ -1,0 +1,210 @@
+"""Arms beside each other on the same documents: what every table, figure and verdict reads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from reports.record import Record
+from reports.stats import Array, Difference, compare, mean_of_means, standard_error
+
+BASELINE = "zero_shot"
+SUITES = ("precision", "behavior_shift")
+"""In the order of the reports; other suites follow."""
+
+
+class NotCompared(ValueError):
+    """A comparison that the records do not allow."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An arm's value on one task, or its mean over a suite's tasks.
+
+    Attributes:
+        value: Mean over documents, fits and tasks; NaN if one of them is.
+        stderr: Its standard error over documents.
+        n: Documents.
+        seeds: Fits that were averaged.
+        higher_is_better: The metric's direction.
+    """
+
+    value: float
+    stderr: float
+    n: int
+    seeds: int
+    higher_is_better: bool
+
+
+class Comparison:
+    """The records of one model.
+
+    Args:
+        records: Finished records of one model; of two with the same task, arm and seed (measured
+            with other settings) the newer one counts.
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        newest = sorted(records, key=lambda record: str(record.provenance.get("date")))
+        kept = {(r.spec["task"], r.arm, r.spec["seed"]): r for r in newest}
+        self.records = list(kept.values())
+        self.superseded = len(newest) - len(self.records)
+        if not self.records:
+            raise NotCompared("no records; run `steergauge compare` with this --output_path first")
+        if len({record.spec["model_hash"] for record in self.records}) > 1:
+            raise NotCompared("records of several models; compare them one model at a time")
+        self._by_place: dict[tuple[str, str], list[Record]] = defaultdict(list)
+        for record in sorted(self.records, key=lambda r: int(r.spec["seed"])):
+            self._by_place[record.spec["task"], record.arm].append(record)
+        self._matrices: dict[tuple[str, str, str], Array] = {}
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.records[0].model
+
+    @cached_property
+    def limited(self) -> bool:
+        """Whether any record asked only some documents: no result then."""
+        return any(record.spec.get("limit") is not None for record in self.records)
+
+    @cached_property
+    def suites(self) -> dict[str, list[str]]:
+        """Tasks by suite."""
+        found: dict[str, set[str]] = defaultdict(set)
+        for record in self.records:
+            found[record.spec["suite"]].add(record.spec["task"])
+        ordered = sorted(found, key=lambda s: (s not in SUITES, SUITES.index(s) if s in SUITES else s))
+        return {suite: sorted(found[suite]) for suite in ordered}
+
+    @cached_property
+    def arms(self) -> list[str]:
+        """Arms in the order asked: prompting, methods, controls, combinations."""
+        order = {
+            record.arm: (
+                bool(record.spec["arm"]["method"]),
+                record.spec["arm"]["prompting"] != BASELINE and bool(record.spec["arm"]["method"]),
+                bool(record.spec["arm"].get("matched")),
+            )
+            for record in self.records
+        }
+        rank = {arm: place for place, arm in enumerate(PROMPT_ORDER)}
+        return sorted(order, key=lambda arm: (order[arm], rank.get(arm, len(rank)), arm))
+
+    def of(self, task: str, arm: str) -> list[Record]:
+        """The records of an arm on a task, by seed; empty if it was not measured."""
+        return self._by_place.get((task, arm), [])
+
+    def headline(self, task: str) -> str:
+        """The metric that a task is ranked by."""
+        return next(record.headline for record in self.records if record.spec["task"] == task)
+
+    def metrics(self, task: str) -> list[str]:
+        """Names of a task's metrics, the headline first."""
+        names = {name for r in self.records if r.spec["task"] == task for name in r.metrics}
+        headline = self.headline(task)
+        return [headline, *sorted(names - {headline})]
+
+    def cell(self, arm: str, tasks: Sequence[str], metric: str | None = None) -> Cell | None:
+        """An arm's value over some tasks; None if one of them was not measured.
+
+        Args:
+            arm: Name of the arm.
+            tasks: One task, or all those of a suite.
+            metric: None takes each task's headline metric.
+        """
+        groups, values, seeds, higher = [], [], 0, True
+        for task in tasks:
+            records = self.of(task, arm)
+            name = metric or self.headline(task)
+            if not records or any(name not in record.metrics for record in records):
+                return None
+            values.append(np.mean([record.metrics[name].value for record in records]))
+            groups.append(self.documents(task, arm, name).mean(axis=0))
+            seeds, higher = len(records), records[0].metrics[name].higher_is_better
+        n = sum(len(group) for group in groups)
+        return Cell(float(np.mean(values)), standard_error(groups), n, seeds, higher)
+
+    def documents(self, task: str, arm: str, metric: str) -> Array:
+        """A metric per fit and document (seeds, n), documents in the order of their ids."""
+        key = (task, arm, metric)
+        if key not in self._matrices:
+            records = self.of(task, arm)
+            if not records:
+                raise NotCompared(f"{task}: no record of arm {arm!r}")
+            rows = [sorted(record.samples, key=lambda s: int(s["doc_id"])) for record in records]
+            self._matrices[key] = np.array(
+                [[_number(sample.get(metric)) for sample in row] for row in rows], dtype=np.float64
+            )
+        return self._matrices[key]
+
+    def difference(
+        self,
+        arm: str,
+        against: str = BASELINE,
+        metric: str | None = None,
+        *,
+        tasks: Sequence[str] | None = None,
+    ) -> Difference:
+        """How much higher an arm's metric is than another's, document by document.
+
+        Args:
+            arm: Name of the arm.
+            against: The arm that is subtracted.
+            metric: None takes each task's headline metric.
+            tasks: None takes every task that has both arms.
+
+        Raises:
+            NotCompared: arms that were not measured, or that answered other documents.
+        """
+        both = [t for ts in self.suites.values() for t in ts if self.of(t, arm) and self.of(t, against)]
+        chosen = list(tasks) if tasks is not None else both
+        if not chosen:
+            raise NotCompared(
+                f"no task has both {arm!r} and {against!r}; measured arms: {', '.join(self.arms)}"
+            )
+        groups, binary = [], True
+        for task in chosen:
+            name = metric or self.headline(task)
+            self._require_same_documents(task, arm, against)
+            mine, theirs = self.documents(task, arm, name), self.documents(task, against, name)
+            binary &= len(mine) == len(theirs) == 1 and bool(np.isin([*mine[0], *theirs[0]], (0, 1)).all())
+            groups.append(mine.mean(axis=0) - theirs.mean(axis=0))
+        return compare(groups, binary=binary)
+
+    def _require_same_documents(self, task: str, arm: str, against: str) -> None:
+        hashes = {
+            tuple(sorted((int(s["doc_id"]), s["doc_hash"]) for s in record.samples))
+            for name in (arm, against)
+            for record in self.of(task, name)
+        }
+        if len(hashes) > 1:
+            raise NotCompared(
+                f"{task}: {arm!r} and {against!r} answered different documents; measure both "
+                "with the same task files and the same --limit"
+            )
+
+    def mean(self, arm: str, tasks: Sequence[str], metric: str | None = None) -> float:
+        """Mean of per-document values over some tasks."""
+        return mean_of_means(
+            [self.documents(t, arm, metric or self.headline(t)).mean(axis=0) for t in tasks]
+        )
+
+
+PROMPT_ORDER = (BASELINE, "instruction", "few_shot", "shuffled_few_shot", "fv", "icv")
+
+
+def by_model(records: Iterable[Record]) -> list[Comparison]:
+    """One comparison per model."""
+    found: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        found[record.spec["model_hash"]].append(record)
+    return [Comparison(group) for group in found.values()]
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")

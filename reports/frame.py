@@ -1,0 +1,40 @@
+"""Records as one tidy table: a row per model, suite, task, arm, seed and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from reports.record import Record
+
+COLUMNS = (
+    "model", "suite", "task", "arm", "seed", "metric", "headline", "value", "stderr", "n",
+    "higher_is_better", "fit_s", "tune_s", "eval_s", "ms_per_doc", "limit", "run_id",
+)  # fmt: skip
+
+
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per measurement, sorted; missing values are NaN."""
+    rows = [
+        {
+            "model": record.model,
+            "suite": record.spec["suite"],
+            "task": record.spec["task"],
+            "arm": record.arm,
+            "seed": record.spec["seed"],
+            "metric": name,
+            "headline": name == record.headline,
+            "value": metric.value,
+            "stderr": metric.stderr,
+            "n": metric.n,
+            "higher_is_better": metric.higher_is_better,
+            **{key: record.timings.get(key) for key in ("fit_s", "tune_s", "eval_s", "ms_per_doc")},
+            "limit": record.spec.get("limit"),
+            "run_id": record.run_id,
+        }
+        for record in records
+        for name, metric in record.metrics.items()
+    ]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.sort_values(["model", "suite", "task", "arm", "seed", "metric"], ignore_index=True)

@@ -1,0 +1,163 @@
+"""Write the whole report of a folder of records: markdown, CSV, LaTeX, HTML and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reports.claim import summary
+from reports.comparison import Comparison, by_model
+from reports.frame import frame
+from reports.page import Chapter, render
+from reports.plots import Figure, draw
+from reports.record import Record, write_atomically
+from reports.samples import Sample, samples
+from reports.tables import (
+    Table,
+    cost_table,
+    difference_table,
+    settings_table,
+    suite_table,
+    task_table,
+    whole_table,
+)
+
+TITLE = "steergauge report"
+DUEL = ("fv", "icv")
+PREVIEW = 3
+"""Samples per behaviour task in the markdown report; the page shows more."""
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files of a report."""
+
+    markdown: Path
+    page: Path
+    csv: Path
+    latex: Path
+
+
+def write(out: Path, records: Sequence[Record]) -> Paths:
+    """Write the report of some records into a folder.
+
+    Raises:
+        ValueError: there is nothing to compare.
+    """
+    comparisons = by_model(records)
+    chapters = [_chapter(comparison, out / "figures") for comparison in comparisons]
+    paths = Paths(out / "report.md", out / "report.html", out / "report.csv", out / "report.tex")
+    write_atomically(paths.csv, frame(records).to_csv(index=False))
+    tables = [table for chapter in chapters for table in chapter.tables]
+    write_atomically(paths.latex, "\n".join(table.latex() for table in tables))
+    write_atomically(paths.markdown, _markdown(chapters, out))
+    write_atomically(paths.page, render(TITLE, chapters))
+    return paths
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """All tables of one model, the most asked for first."""
+    found = [suite_table(comparison, suite) for suite in comparison.suites]
+    found += [cost_table(comparison)] if len(comparison.suites) > 1 else []
+    for suite, tasks in comparison.suites.items():
+        found.append(task_table(comparison, suite))
+        if any(comparison.of(t, DUEL[0]) and comparison.of(t, DUEL[1]) for t in tasks):
+            found.append(difference_table(comparison, suite, *DUEL))
+        whole = whole_table(comparison, suite)
+        found += [whole] if whole else []
+    chosen = settings_table(comparison)
+    return [*found, chosen] if chosen.rows else found
+
+
+def _chapter(comparison: Comparison, folder: Path) -> Chapter:
+    return Chapter(
+        model=comparison.model,
+        warnings=_warnings(comparison),
+        summary=summary(comparison),
+        tables=tables(comparison),
+        figures=draw(comparison, folder),
+        samples=samples(comparison),
+        facts=_facts(comparison),
+    )
+
+
+def _warnings(comparison: Comparison) -> list[str]:
+    """What a reader must not overlook."""
+    found = []
+    if comparison.limited:
+        found.append("Measured with --limit: a trial of the machinery, not a result.")
+    if comparison.records[0].spec["model"] == "reference":
+        found.append(
+            "The model `reference` is a measuring instrument for demonstrations and regression "
+            "runs: it was trained on every pair, test split included. Claims about language "
+            "models need language models."
+        )
+    if comparison.superseded:
+        found.append(f"{comparison.superseded} older records of the same cells are left out.")
+    if any(record.provenance.get("dirty") for record in comparison.records):
+        found.append("Some records were measured with uncommitted changes.")
+    return found
+
+
+def _facts(comparison: Comparison) -> dict[str, str]:
+    """What else must be known to repeat the numbers."""
+    last = comparison.records[-1]
+    spec, provenance = last.spec, last.provenance
+    versions = provenance.get("versions") or {}
+    host = provenance.get("host") or {}
+    arguments = ",".join(f"{k}={v}" for k, v in (spec.get("model_args") or {}).items())
+    facts = {
+        "model": f"{spec['model']} {arguments}".strip(),
+        "model hash": str(spec["model_hash"]),
+        "seeds": ", ".join(sorted({str(r.spec["seed"]) for r in comparison.records})),
+        "tuning": f"{max(int(r.spec['budget']) for r in comparison.records)} configurations of "
+        "each method per task, chosen on the validation split",
+        "versions": ", ".join(f"{name} {value}" for name, value in versions.items() if value),
+        "python": str(provenance.get("python")),
+        "commit": f"{provenance.get('commit') or 'not from a checkout'}"
+        f"{' (with uncommitted changes)' if provenance.get('dirty') else ''}",
+        "host": f"{host.get('system')} {host.get('machine')}, {host.get('cores')} cores",
+        "measured": f"{comparison.records[0].provenance.get('date')} to {provenance.get('date')}",
+        "command": str(provenance.get("command")),
+    }
+    return {name: value for name, value in facts.items() if value and value != "None"}
+
+
+def _markdown(chapters: Sequence[Chapter], out: Path) -> str:
+    parts = [f"# {TITLE}"]
+    for chapter in chapters:
+        parts.append(f"## {chapter.model}")
+        parts += [f"> **Note.** {warning}" for warning in chapter.warnings]
+        parts.append("\n".join(f"- {line}" for line in chapter.summary))
+        parts += [_shown(figure, out) for figure in chapter.figures[:1]]
+        parts += [f"### {t.title}\n\n{t.markdown()}\n\n{t.note}" for t in chapter.tables]
+        parts += [_shown(figure, out) for figure in chapter.figures[1:]]
+        if chapter.samples:
+            parts.append("### Samples")
+            parts += [_sampled(sample) for sample in _first_of_each(chapter.samples)]
+        facts = "\n".join(f"- {name}: `{value}`" for name, value in chapter.facts.items())
+        parts.append(f"### How to repeat this\n\n{facts}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _shown(figure: Figure, out: Path) -> str:
+    return f"![{figure.title}]({figure.svg.relative_to(out).as_posix()})\n\n{figure.caption}"
+
+
+def _first_of_each(found: Sequence[Sample]) -> list[Sample]:
+    """The first samples of every task."""
+    tasks = dict.fromkeys(sample.task for sample in found)
+    return [s for task in tasks for s in [s for s in found if s.task == task][:PREVIEW]]
+
+
+def _sampled(sample: Sample) -> str:
+    """A sample as a quoted list; a model's text cannot end its code span."""
+    lines = [f"**{sample.task}** {_code(sample.input)}"]
+    lines += [f"- {arm}: {_code(output)}" for arm, output in sample.outputs.items()]
+    return "\n".join([lines[0], "", *lines[1:]])
+
+
+def _code(text: str) -> str:
+    flat = " ".join(text.split()).replace("`", "'")
+    return f"`{flat}`" if flat else "(empty)"

@@ -51,7 +51,3 @@ class ChatExamples:
         """Differs from that of the plain examples."""
         return f"{self.plain.fingerprint()}-chat"
 
-
-def in_chat_template(examples: Examples, lm: SteeredLM) -> ChatExamples:
-    """Word examples as lm-eval does with `--apply_chat_template`."""
-    return ChatExamples(examples, lm)

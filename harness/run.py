@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import math
 import time
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from reports import Metric, Record
 
 from harness import behaviour
 from harness.adapter import SteeredLM
-from harness.chat import in_chat_template
+from harness.chat import ChatExamples
 from harness.fit import Fitted, Fitter
 from harness.measurement import Document, Measurement, request_settings
 from harness.model import identity
@@ -27,11 +28,9 @@ from harness.provenance import provenance
 from harness.sources import Sources
 from harness.spec import Arm, RunSpec
 from harness.tune import BUDGET, Search, search
-from steering import get, remembering, resolve
+from steering import get, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lm_eval.api.task import ConfigurableTask
 
     from steering import Examples, SteeringVector
@@ -85,13 +84,8 @@ class Session:
             limit=self.limit,
             chat_template=self.chat_template,
             gen_kwargs=self.gen_kwargs,
+            method_code=_code(arm),
         )
-
-    @contextmanager
-    def sharing(self) -> Iterator[None]:
-        """Inside, captured activations are shared by every method, seed and setting."""
-        with remembering():
-            yield
 
     def search(self, spec: RunSpec) -> Search:
         """Find a method's settings on the validation split, once per task and seed."""
@@ -157,7 +151,7 @@ class Session:
 
     def _examples(self, task: str) -> Examples:
         examples = self.sources.examples(task, "train")
-        return in_chat_template(examples, self.lm) if self.chat_template else examples
+        return ChatExamples(examples, self.lm) if self.chat_template else examples
 
     def evaluate(self, spec: RunSpec) -> Record:
         """Measure an arm on a task's test split."""
@@ -234,6 +228,19 @@ class Session:
         for name in added:
             found[name] = mean([float(document[name]) for document in documents])
         return found
+
+
+def _code(arm: Arm) -> str | None:
+    """12 hex digits over the files of an arm's methods: an edited method is measured anew."""
+    methods = [name for name in (arm.method, arm.matched) if name]
+    if not methods:
+        return None
+    digest = hashlib.sha256()
+    for name in methods:
+        method = get(name)
+        digest.update(f"{name} {method.version}".encode())
+        digest.update(inspect.getsource(inspect.getmodule(method) or method).encode())
+    return digest.hexdigest()[:12]
 
 
 def mean(values: Sequence[float], higher_is_better: bool = True) -> Metric:

@@ -111,7 +111,7 @@ class RunSpec:
     limit: int | None = None
     chat_template: bool = False
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
-    settings: dict[str, Any] | None = None
+    method_code: str | None = None
     protocol: int = PROTOCOL
 
     def as_json(self) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Training documents of the built-in model, drawn from the tasks' own pairs.
 
 A document holds `Q: x` / `A: y` pairs that all follow one rule, so that only the context tells
-which rule is meant. Two things keep the instrument honest (both learned from trials):
+which rule is meant. Three things keep the instrument honest (both learned from trials):
 
 * every input is asked for under many rules, and repeating it is the commonest one, so that the
   input alone never gives the answer away and a bare question is answered by an echo;
+* where the demonstrations' answers belong to other questions, so does the next one: a model that
+  reads the rule off the answers alone would not care whether labels are shuffled;
 * every sentence has competing continuations, and free text keeps one style over several
   sentences, so that style becomes a direction of the residual stream.
 """
@@ -22,7 +24,8 @@ ANSWER, QUESTION, FREE_TEXT = 1.0, 0.1, 0.5
 
 ECHO_SHARE = 0.3
 INSTRUCTED_SHARE = 0.15
-KINDS: dict[str, float] = {"words": 0.58, "sentences": 0.27, "styled": 0.08, "free": 0.07}
+SHUFFLED_SHARE = 0.12
+KINDS: dict[str, float] = {"words": 0.50, "sentences": 0.35, "styled": 0.08, "free": 0.07}
 REWRITINGS: dict[str, float] = {"copy": 0.45, "rewrite": 0.27, "same_style": 0.18, "reverse": 0.10}
 REPEAT_WORD, REPEAT_SENTENCE = "Repeat the word.", "Repeat the sentence."
 
@@ -84,9 +87,13 @@ def _choose(rng: random.Random, shares: dict[str, float]) -> str:
 
 
 def _words(rng: random.Random, source: Source) -> Document:
-    """One to twelve pairs of one precision task, or its inputs echoed."""
-    echo = rng.random() < ECHO_SHARE
+    """One to twelve pairs of one precision task, or its inputs echoed, or its answers shuffled."""
+    kind = rng.random()
+    echo = kind < ECHO_SHARE
     chosen = rng.sample(source.pairs, min(rng.randint(1, 12), len(source.pairs)))
+    if kind > 1 - SHUFFLED_SHARE:
+        answers = rng.sample(source.pairs, len(chosen))
+        return _questions([(x, y) for (x, _), (_, y) in zip(chosen, answers, strict=True)])
     pairs = [(x, x) for x, _ in chosen] if echo else chosen
     return _instructed(rng, pairs, REPEAT_WORD if echo else source.instruction)
 

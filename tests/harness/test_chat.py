@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.adapter import SteeredLM
-from harness.chat import in_chat_template
+from harness.chat import ChatExamples
 from harness.measurement import request_settings
 from harness.prompting import prompt
 from harness.sources import Sources
@@ -24,7 +24,7 @@ def test_prompts_are_those_of_lm_eval(lm: SteeredLM, name: str, shots: int) -> N
     sources = Sources()
     plain = sources.examples(name, "train")
     answers = dict(plain.pairs)
-    examples = in_chat_template(plain, lm)
+    examples = ChatExamples(plain, lm)
     task = sources.load(name)
     prompt(task, "few_shot", seed=0, shots=shots)
     task.build_all_requests(limit=4, rank=0, world_size=1, **request_settings(lm, True))
@@ -42,6 +42,6 @@ def test_prompts_are_those_of_lm_eval(lm: SteeredLM, name: str, shots: int) -> N
 
 def test_a_chat_template_changes_the_fingerprint_and_nothing_else(lm: SteeredLM) -> None:
     plain = Sources().examples("antonym", "train")
-    examples = in_chat_template(plain, lm)
+    examples = ChatExamples(plain, lm)
     assert examples.fingerprint() != plain.fingerprint()
     assert (examples.name, examples.pairs, examples.shots) == ("antonym", plain.pairs, 10)

@@ -113,7 +113,7 @@ def test_run_id_is_the_hash_of_what_is_said_here() -> None:
         "model_hash": "0123456789ab",
         "protocol": 1,
         "seed": 0,
-        "settings": None,
+        "method_code": None,
         "shots": 0,
         "suite": "precision",
         "task": "antonym",
@@ -140,7 +140,7 @@ def test_every_field_changes_the_run_id() -> None:
         "limit": 4,
         "chat_template": True,
         "gen_kwargs": {"max_gen_toks": 8},
-        "settings": {"layer": 2},
+        "method_code": "0",
         "protocol": 2,
     }
     assert set(changes) == {field.name for field in dataclasses.fields(RunSpec)}

@@ -23,6 +23,12 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
+@functools.cache
+def _compiled(template: str) -> jinja2.Template:
+    """Compile a template once: a fit renders the same one thousands of times."""
+    return _environment().from_string(template)
+
+
 def resolve(template: Field, doc: Mapping[str, Any]) -> str:
     """Render a task's `doc_to_...` key: a function, a field's name or a Jinja template."""
     if callable(template):
@@ -30,7 +36,7 @@ def resolve(template: Field, doc: Mapping[str, Any]) -> str:
     elif template in doc:
         value = doc[template]
     else:
-        value = _environment().from_string(template).render(**doc)
+        value = _compiled(template).render(**doc)
     return str(value[0] if isinstance(value, list) else value)
 
 

@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE = 1
 
-.PHONY: test lint clean
+.PHONY: demo test lint clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+demo: .venv/installed
+	$(BIN)/steergauge compare --model reference --output_path demo
 
 test: .venv/installed
 	$(BIN)/python -m pytest

@@ -42,10 +42,12 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
     Attributes:
         proof: Of the current or last steered run: `calls`, the forward passes in which an edit was
             applied, and `max_logit_change`, measured once, on a real row of the first batch.
+        silent: Show none of lm-eval's bars, for callers with a bar of their own.
     """
 
     alias: ClassVar[str] = "SteeredLM"  # what messages call it
     own_arguments: tuple[str, ...] = ("coefficient", "vector")
+    silent: bool = False
     _vector: SteeringVector | None = None
 
     def __init__(
@@ -143,7 +145,7 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Answer]:
         """Log-probability and greediness of continuations, steered."""
-        answers: list[Answer] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        answers: list[Answer] = super().loglikelihood(requests, disable_tqdm=disable_tqdm or self.silent)
         self._require_proof(requests)
         return answers
 
@@ -155,13 +157,13 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         The prompt of a window is its first token (the prefix token, or the text's last token
         before the window); everything after it counts as continuation.
         """
-        answers: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm)
+        answers: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm or self.silent)
         self._require_proof(requests)
         return answers
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Generated continuations, steered."""
-        answers: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
+        answers: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm or self.silent)
         self._require_proof(requests)
         return answers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
@@ -28,14 +29,23 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
     Raises:
         UsageError: an unknown model, or one that cannot be loaded.
     """
-    arguments = arguments_of(model, model_args)
+    arguments = dict(arguments_of(model, model_args))
     from harness.adapter import SteeredLM
 
+    arguments.setdefault("device", hflm.pop("device", None) or _device())
     try:
         return SteeredLM(**arguments, **hflm)
     except OSError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"cannot load {arguments['pretrained']!r}: {reason}") from error
+
+
+def _device() -> str:
+    """The accelerator if there is one."""
+    import torch
+
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found.type if found else "cpu"
 
 
 def arguments_of(model: str, model_args: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +61,9 @@ def arguments_of(model: str, model_args: dict[str, Any]) -> dict[str, Any]:
         return {"pretrained": str(weights()), "dtype": "float32", **model_args}
     if "pretrained" not in model_args:
         raise UsageError("--model hf needs --model_args pretrained=MODEL (a hub id or a folder)")
+    folder = str(model_args["pretrained"])
+    if folder.startswith(("/", ".", "~")) and not Path(folder).is_dir():
+        raise UsageError(f"pretrained={folder}: no such folder; give a hub id or a checkpoint's folder")
     return model_args
 
 

@@ -36,6 +36,25 @@ if TYPE_CHECKING:
     from steering import Examples, SteeringVector
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A task's answers under one steering.
+
+    Attributes:
+        metrics: By name.
+        documents: One mapping per document.
+        seconds: Of lm-eval's evaluation.
+        proof: That steering did something; None where nothing steered.
+        lm_eval: lm-eval's own results block.
+    """
+
+    metrics: dict[str, Metric]
+    documents: list[Document]
+    seconds: float
+    proof: dict[str, float] | None
+    lm_eval: dict[str, Any]
+
+
 @dataclass
 class Session:
     """One loaded model and what all measurements on it share.
@@ -103,7 +122,7 @@ class Session:
         task = self.task(spec, Arm("zero_shot"), split="validation")
         measurement = Measurement(self.lm, task, limit=self.limit, chat_template=self.chat_template)
         headline, higher_is_better = self.headline(task)
-        examples = self._examples(spec.task)
+        examples = self.examples(spec.task)
 
         def measure(settings: dict[str, Any]) -> list[float]:
             fitted = self.fitter.fit(method, {**settings, "seed": spec.seed}, examples)
@@ -145,11 +164,12 @@ class Session:
         if spec.arm.method == "random_vector":
             settings = {"of": spec.arm.matched, "of_settings": settings, "seed": spec.seed}
         fitted = self.fitter.fit(
-            str(spec.arm.method), settings, self._examples(spec.task), keep=True
+            str(spec.arm.method), settings, self.examples(spec.task), keep=True
         )
         return fitted, settings, found
 
-    def _examples(self, task: str) -> Examples:
+    def examples(self, task: str) -> Examples:
+        """What vectors are fitted on: a task's train split, worded as it is asked."""
         examples = self.sources.examples(task, "train")
         return ChatExamples(examples, self.lm) if self.chat_template else examples
 
@@ -157,33 +177,40 @@ class Session:
         """Measure an arm on a task's test split."""
         fitted, settings, found = self.vector(spec) if spec.arm.method else (None, None, None)
         task = self.task(spec, spec.arm)
-        started = time.perf_counter()
-        with self.lm.steer(fitted.vector if fitted else None):
-            results = self._ask(task)
-            proof = dict(self.lm.proof) if fitted else None
-        seconds = time.perf_counter() - started
-        logged = results["samples"][spec.task]
-        documents = self._complete(task, [_document(sample) for sample in logged])
+        measured = self.measure(task, fitted.vector if fitted else None)
         headline, _ = self.headline(task)
         return Record(
             run_id=spec.run_id,
             spec={**spec.as_json(), "settings": settings},
-            metrics=self._metrics(task, documents, results["results"][spec.task]),
+            metrics=measured.metrics,
             headline=headline,
-            samples=documents,
+            samples=measured.documents,
             fit=_fit(fitted) if fitted else None,
             tuning=found.as_json() if found else None,
-            proof=proof,
+            proof=measured.proof,
             timings={
                 "fit_s": fitted.seconds if fitted else None,
                 "tune_s": found.seconds if found else None,
-                "eval_s": seconds,
-                "ms_per_doc": 1000 * seconds / len(documents),
+                "eval_s": measured.seconds,
+                "ms_per_doc": 1000 * measured.seconds / len(measured.documents),
                 "peak_memory_bytes": _peak_memory(),
             },
             provenance={**provenance(), "model_hash": self.model_hash, "task_hash": spec.task_hash},
-            lm_eval=_plain(results["results"][spec.task]),
+            lm_eval=measured.lm_eval,
         )
+
+    def measure(self, task: ConfigurableTask, vector: SteeringVector | None) -> Measured:
+        """Ask a task's test documents through lm-eval, steered or not."""
+        name = task.config.task
+        started = time.perf_counter()
+        with self.lm.steer(vector):
+            results = self._ask(task)
+            proof = dict(self.lm.proof) if vector is not None else None
+        seconds = time.perf_counter() - started
+        block = results["results"][name]
+        documents = self._complete(task, [_document(sample) for sample in results["samples"][name]])
+        metrics = self._metrics(task, documents, block)
+        return Measured(metrics, documents, seconds, proof, _plain(block))
 
     def _ask(self, task: ConfigurableTask) -> dict[str, Any]:
         """lm-eval's own evaluation of one task."""

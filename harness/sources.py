@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -101,9 +102,28 @@ class Sources:
         spec = task_defs.pairs_task(self.files[name]) if name in self.files else name
         return self._manager.load([spec])["tasks"][name]
 
+    def load_any(self, name: str) -> dict[str, ConfigurableTask]:
+        """Fresh lm-eval tasks by a name of ours or of lm-eval's own: a task, a group or a tag.
+
+        Raises:
+            UsageError: nobody defines the name.
+        """
+        if name in self.files or name in task_defs.tasks(self.include_path):
+            return {name: self.load(name)}
+        manager = self._task_manager(include_defaults=True)
+        if name not in manager.all_tasks:
+            near = difflib.get_close_matches(name, manager.all_tasks, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise UsageError(f"no task named {name!r}, neither here nor in lm-eval.{hint}")
+        loaded: dict[str, ConfigurableTask] = manager.load([name])["tasks"]
+        return loaded
+
     @cached_property
     def _manager(self) -> Any:
+        return self._task_manager(include_defaults=False)
+
+    def _task_manager(self, *, include_defaults: bool) -> Any:
         from lm_eval.tasks import TaskManager
 
         folders = [str(task_defs.root()), *([self.include_path] if self.include_path else [])]
-        return TaskManager(include_path=folders, include_defaults=False)
+        return TaskManager(include_path=folders, include_defaults=include_defaults)

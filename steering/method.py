@@ -15,7 +15,10 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
-from steering.errors import BadSetting, UnknownMethod
+import torch
+
+from steering.errors import BadSetting, NotFinite, UnknownMethod
+from steering.sites import resolve
 from steering.vector import Edit, SteeringVector
 
 GROUP = "steergauge.methods"
@@ -126,7 +129,23 @@ class SteeringMethod(ABC):
             coefficient: Strength.
             unit: What a coefficient of 1 means.
             **facts: More provenance, as JSON.
+
+        Raises:
+            BadSetting: a layer that the model does not have.
+            NotFinite: a tensor with NaN or infinity.
         """
+        n_layers = resolve(model).n_layers
+        for edit in edits:
+            if not 0 <= edit.layer < n_layers:
+                raise BadSetting(
+                    f"{self.name}: layer {edit.layer}, expected 0 to {n_layers - 1}: the model has "
+                    f"{n_layers} layers"
+                )
+            if not torch.isfinite(edit.tensor).all():
+                raise NotFinite(
+                    f"{self.name}: the vector holds NaN or infinity at layer {edit.layer}; load the "
+                    "model in float32"
+                )
         config = model.config.to_json_string(use_diff=False)
         provenance = {
             "method": self.name,

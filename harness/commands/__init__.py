@@ -1,0 +1,1 @@
+"""One file per command: `options(parser)` says what it takes, `execute(arguments)` does it."""

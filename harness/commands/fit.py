@@ -1,0 +1,56 @@
+"""`steergauge fit`: a steering vector as a folder."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.commands.options import (
+    include_methods,
+    key_values,
+    method_option,
+    model_options,
+    open_session,
+    out_option,
+    quiet,
+    sources,
+    task_options,
+    writable,
+)
+from harness.errors import UsageError
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    model_options(parser)
+    task_options(parser)
+    method_option(parser)
+    parser.add_argument("--method", required=True, metavar="NAME", help="such as fv or icv")
+    parser.add_argument(
+        "--settings", type=key_values, default={}, metavar="KEY=VALUE,...",
+        help="the method's settings; `steergauge ls methods` names them",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    out_option(parser, None, "folder of the vector")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Fit, save, and say what was made."""
+    quiet()
+    include_methods(arguments.include_method)
+    from steering import get
+
+    method = get(arguments.method).from_settings({**arguments.settings, "seed": arguments.seed})
+    found = sources(arguments)
+    tasks = found.select(arguments.suite, arguments.tasks)
+    if len(tasks) != 1:
+        raise UsageError(f"a vector is fitted on one task, got {len(tasks)}; name one with --tasks")
+    out = writable(arguments.output_path)
+    session = open_session(arguments, found, None)
+    fitted = session.fitter.fit(method.name, method.settings(), session.examples(tasks[0]))
+    fitted.vector.save_pretrained(out)
+    layers = ", ".join(map(str, sorted({edit.layer for edit in fitted.vector.edits})))
+    print(
+        f"{method.name} fitted on {tasks[0]} in {fitted.seconds:.2f} s: layers {layers}, norm "
+        f"{fitted.vector.norm:.3f}, coefficient {fitted.vector.coefficient:g}; saved in {out}"
+    )
+    return 0

@@ -1,0 +1,86 @@
+"""`steergauge ls`: what can be compared on what."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.spec import DEFAULT_ARMS
+
+KINDS = ("methods", "tasks", "arms")
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("kind", nargs="?", choices=KINDS, help="one of them (default: all)")
+    parser.add_argument("--include_path", metavar="FOLDER", help="a folder of your own task YAMLs")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print one table per kind."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for kind in [arguments.kind] if arguments.kind else KINDS:
+        table = Table(title=kind, title_justify="left")
+        for heading in HEADINGS[kind]:
+            table.add_column(heading, overflow="fold")
+        for row in globals()[f"_{kind}"](arguments.include_path):
+            table.add_row(*row)
+        console.print(table)
+    return 0
+
+
+HEADINGS = {
+    "methods": ("method", "lm-eval model", "what it is", "settings (searched first)"),
+    "tasks": ("task", "suite", "headline", "train/validation/test"),
+    "arms": ("arm", "meaning"),
+}
+
+
+def _methods(_include_path: str | None) -> list[tuple[str, ...]]:
+    import dataclasses
+
+    from steering import get, names
+
+    rows = []
+    for name in names():
+        method = get(name)
+        searched = list(method.search_space(12))
+        others = [f.name for f in dataclasses.fields(method) if f.name not in searched]
+        rows.append((name, f"steer-{name}", method.summary, ", ".join([*searched, *others])))
+    return rows
+
+
+def _tasks(include_path: str | None) -> list[tuple[str, ...]]:
+    import task_defs
+
+    rows = []
+    for name in task_defs.tasks(include_path):
+        facts = task_defs.config(name, include_path).get("metadata") or {}
+        sizes = [len(task_defs.examples(name, s, include_path)) for s in ("train", "validation", "test")]
+        rows.append(
+            (name, str(facts.get("suite")), str(facts.get("headline")), "/".join(map(str, sizes)))
+        )
+    return rows
+
+
+MEANINGS = {
+    "zero_shot": "the bare question; the baseline of every difference",
+    "few_shot": "after demonstrations: 10 for precision, 4 for behaviour",
+    "shuffled_few_shot": "after demonstrations whose answers are permuted",
+    "instruction": "after a sentence that says what to do",
+    "fv": "function vector, tuned on validation",
+    "icv": "in-context vector, tuned on validation",
+    "random_vector:fv": "control: a random vector in fv's place, with its norm and settings",
+    "random_vector:icv": "control: the same for icv",
+    "random_heads": "control: a function vector of random heads, with fv's settings",
+    "fv@shuffled_few_shot": "fv on top of shuffled demonstrations",
+    "icv@shuffled_few_shot": "icv on top of shuffled demonstrations",
+}
+
+
+def _arms(_include_path: str | None) -> list[tuple[str, ...]]:
+    combined = ("METHOD@PROMPTING", "any method on top of any prompting")
+    matched = ("random_vector:METHOD", "the control of any method")
+    return [*((arm, MEANINGS[arm]) for arm in DEFAULT_ARMS), matched, combined]

@@ -1,0 +1,25 @@
+"""`steergauge report`: the report of a folder of records, written anew."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("folder", type=Path, help="the --output_path of a comparison")
+    parser.add_argument(
+        "--timings", type=Path, metavar="FILE", help="pytest-benchmark JSON to be added as a table"
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Read the records and write every form of the report."""
+    from harness.commands.screen import show
+    from reports.record import load_all
+    from reports.writer import write
+
+    records = load_all(arguments.folder)
+    show(records, write(arguments.folder, records, arguments.timings))
+    return 0

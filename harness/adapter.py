@@ -145,7 +145,9 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Answer]:
         """Log-probability and greediness of continuations, steered."""
-        answers: list[Answer] = super().loglikelihood(requests, disable_tqdm=disable_tqdm or self.silent)
+        answers: list[Answer] = super().loglikelihood(
+            requests, disable_tqdm=disable_tqdm or self.silent
+        )
         self._require_proof(requests)
         return answers
 
@@ -157,13 +159,17 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         The prompt of a window is its first token (the prefix token, or the text's last token
         before the window); everything after it counts as continuation.
         """
-        answers: list[float] = super().loglikelihood_rolling(requests, disable_tqdm=disable_tqdm or self.silent)
+        answers: list[float] = super().loglikelihood_rolling(
+            requests, disable_tqdm=disable_tqdm or self.silent
+        )
         self._require_proof(requests)
         return answers
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Generated continuations, steered."""
-        answers: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm or self.silent)
+        answers: list[str] = super().generate_until(
+            requests, disable_tqdm=disable_tqdm or self.silent
+        )
         self._require_proof(requests)
         return answers
 

@@ -50,4 +50,3 @@ class ChatExamples:
     def fingerprint(self) -> str:
         """Differs from that of the plain examples."""
         return f"{self.plain.fingerprint()}-chat"
-

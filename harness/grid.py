@@ -67,7 +67,9 @@ class Grid:
             _know_recorded(session, specs, out)
             with remembering():
                 for spec in _searches(specs):
-                    if any(not _done(other, out) for other in specs if _search(other) == _search(spec)):
+                    if any(
+                        not _done(other, out) for other in specs if _search(other) == _search(spec)
+                    ):
                         session.search(spec)
                     progress.tuned(f"{spec.task} {spec.arm.tuned}")
                 for spec in specs:

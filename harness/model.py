@@ -63,7 +63,9 @@ def arguments_of(model: str, model_args: dict[str, Any]) -> dict[str, Any]:
         raise UsageError("--model hf needs --model_args pretrained=MODEL (a hub id or a folder)")
     folder = str(model_args["pretrained"])
     if folder.startswith(("/", ".", "~")) and not Path(folder).is_dir():
-        raise UsageError(f"pretrained={folder}: no such folder; give a hub id or a checkpoint's folder")
+        raise UsageError(
+            f"pretrained={folder}: no such folder; give a hub id or a checkpoint's folder"
+        )
     return model_args
 
 

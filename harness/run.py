@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lm_eval.evaluator import evaluate as lm_eval_evaluate
 from lm_eval.utils import handle_non_serializable
-from reports import Metric, Record
 
 from harness import behaviour
 from harness.adapter import SteeredLM
@@ -28,6 +27,7 @@ from harness.provenance import provenance
 from harness.sources import Sources
 from harness.spec import Arm, RunSpec
 from harness.tune import BUDGET, Search, search
+from reports import Metric, Record
 from steering import get, resolve
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ EXPECTED = {"precision": ("fv", "icv"), "behavior_shift": ("icv", "fv")}
 
 
 def summary(comparison: Comparison) -> list[str]:
-    """Which method for which suite, by how much, how sure, at what cost: one sentence or two each."""
+    """Which method for which suite, by how much, how sure, at what cost."""
     lines = [line for suite in comparison.suites for line in _suite(comparison, suite)]
     verdict = _verdict(comparison)
     return [*([verdict] if verdict else []), *lines]

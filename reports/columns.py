@@ -1,4 +1,4 @@
-"""Columns of tables as data: a key, a heading, how a value is written, which direction is better."""
+"""Columns of tables as data: key, heading, how a value is written, which direction is better."""
 
 from __future__ import annotations
 

@@ -78,7 +78,9 @@ class Comparison:
         found: dict[str, set[str]] = defaultdict(set)
         for record in self.records:
             found[record.spec["suite"]].add(record.spec["task"])
-        ordered = sorted(found, key=lambda s: (s not in SUITES, SUITES.index(s) if s in SUITES else s))
+        ordered = sorted(
+            found, key=lambda s: (s not in SUITES, SUITES.index(s) if s in SUITES else s)
+        )
         return {suite: sorted(found[suite]) for suite in ordered}
 
     @cached_property
@@ -161,7 +163,9 @@ class Comparison:
         Raises:
             NotCompared: arms that were not measured, or that answered other documents.
         """
-        both = [t for ts in self.suites.values() for t in ts if self.of(t, arm) and self.of(t, against)]
+        both = [
+            t for ts in self.suites.values() for t in ts if self.of(t, arm) and self.of(t, against)
+        ]
         chosen = list(tasks) if tasks is not None else both
         if not chosen:
             raise NotCompared(
@@ -172,7 +176,9 @@ class Comparison:
             name = metric or self.headline(task)
             self._require_same_documents(task, arm, against)
             mine, theirs = self.documents(task, arm, name), self.documents(task, against, name)
-            binary &= len(mine) == len(theirs) == 1 and bool(np.isin([*mine[0], *theirs[0]], (0, 1)).all())
+            binary &= len(mine) == len(theirs) == 1 and bool(
+                np.isin([*mine[0], *theirs[0]], (0, 1)).all()
+            )
             groups.append(mine.mean(axis=0) - theirs.mean(axis=0))
         return compare(groups, binary=binary)
 

@@ -97,7 +97,7 @@ class Record:
         """
         folder = root / FOLDER / self.run_id
         folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(_dump(sample) + "\n" for sample in self.samples)
+        lines = "".join(dump(sample) + "\n" for sample in self.samples)
         content = {
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
             "schema": SCHEMA,
@@ -105,7 +105,7 @@ class Record:
             "samples": {"file": "samples.jsonl", "n": len(self.samples), "sha256": _hash(lines)},
         }
         write_atomically(folder / "samples.jsonl", lines)
-        write_atomically(folder / "record.json", _dump(content, indent=1) + "\n")
+        write_atomically(folder / "record.json", dump(content, indent=1) + "\n")
         return folder
 
     @classmethod
@@ -164,7 +164,8 @@ def _metric(entry: Mapping[str, Any]) -> Metric:
     return Metric(value, entry["stderr"], int(entry["n"]), bool(entry["higher_is_better"]))
 
 
-def _dump(value: Any, indent: int | None = None) -> str:
+def dump(value: Any, indent: int | None = None) -> str:
+    """Strict JSON: a number that JSON cannot hold is null."""
     return json.dumps(_strict(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 

@@ -111,10 +111,8 @@ def mcnemar(differences: Array) -> float:
     return float(min(1.0, 2 * flips.cdf(min(up, down)) - flips.pmf(min(up, down))))
 
 
-def sign_flip(
-    groups: Sequence[Array], *, draws: int = DRAWS, rng: np.random.Generator
-) -> float:
-    """Permutation test of paired differences: under the null each sign is as likely as its other."""
+def sign_flip(groups: Sequence[Array], *, draws: int = DRAWS, rng: np.random.Generator) -> float:
+    """Permutation test of paired differences: under the null both signs are equally likely."""
     total = np.zeros(draws)
     for group in groups:
         moved = group[group != 0] / (len(groups) * len(group))
@@ -175,6 +173,8 @@ def pareto_front(points: Mapping[str, tuple[float, float]]) -> list[str]:
         name
         for name, (x, y) in points.items()
         if not any(
-            a >= x and b >= y and (a, b) != (x, y) for other, (a, b) in points.items() if other != name
+            a >= x and b >= y and (a, b) != (x, y)
+            for other, (a, b) in points.items()
+            if other != name
         )
     ]

@@ -96,7 +96,9 @@ def suite_table(comparison: Comparison, suite: str) -> Table:
         if cell is None:
             continue
         row: Row = {"arm": arm, "value": cell.value, "stderr": cell.stderr, "n": cell.n}
-        rows.append({**row, **_against_baseline(comparison, arm, tasks), **_cost(comparison, arm, tasks)})
+        rows.append(
+            {**row, **_against_baseline(comparison, arm, tasks), **_cost(comparison, arm, tasks)}
+        )
     _adjust(rows)
     headlines = sorted({comparison.headline(task) for task in tasks})
     better = _direction(comparison, tasks)
@@ -176,7 +178,9 @@ def difference_table(comparison: Comparison, suite: str, first: str, second: str
 def whole_table(comparison: Comparison, suite: str) -> Table | None:
     """All mean metrics of every arm, for suites whose headline is a product of several."""
     tasks = comparison.suites[suite]
-    shared = [m for m in comparison.metrics(tasks[0]) if all(m in comparison.metrics(t) for t in tasks)]
+    shared = [
+        m for m in comparison.metrics(tasks[0]) if all(m in comparison.metrics(t) for t in tasks)
+    ]
     if len(shared) < 2:
         return None
     rows: list[Row] = []
@@ -207,7 +211,8 @@ def settings_table(comparison: Comparison) -> Table:
         rows.append(
             {
                 "task": record.spec["task"], "arm": record.arm, "seed": record.spec["seed"],
-                "chosen": chosen, "validation": better(scores), "tried": len(record.tuning["trials"]),
+                "chosen": chosen, "validation": better(scores),
+                "tried": len(record.tuning["trials"]),
                 "documents": record.tuning["documents"], "tune_s": record.timings.get("tune_s"),
             }
         )  # fmt: skip
@@ -241,9 +246,9 @@ def cost_table(comparison: Comparison) -> Table:
         Column("peak_memory_bytes", "peak memory", size, False),
     ]  # fmt: skip
     note = (
-        "fit and tuning seconds are summed over tasks and are those of a fit on its own, work shared "
-        "with other arms included; ms/doc is the evaluation alone; the vector's size is that of one "
-        "task; peak memory is the process's so far."
+        "fit and tuning seconds are summed over tasks and are those of a fit on its own, work "
+        "shared with other arms included; ms/doc is the evaluation alone; the "
+        "vector's size is that of one task; peak memory is the process's so far."
     )
     return Table("Quality and cost", note, columns, rows)
 

@@ -1,4 +1,4 @@
-"""Steering vectors for Hugging Face decoders: methods fit them, models are steered with them.
+r"""Steering vectors for Hugging Face decoders: methods fit them, models are steered with them.
 
     vector = FunctionVector(top_heads=10).fit(model, tokenizer, examples)
     with vector.attached(model):

@@ -145,6 +145,6 @@ def mean_head_activations(
         layout = resolve(model)
         sequences = prompt_ids(tokenizer, prompts, bos=bos)
         found = _in_batches(model, sequences, batch_size, site="head_output")
-        return found.mean(dim=0).unflatten(-1, (layout.n_heads, layout.head_dim))
+        return layout.split_heads(found.mean(dim=0))
 
     return recall(("heads", id(model), tuple(prompts), bos), compute)

@@ -90,8 +90,14 @@ def _one_pass(
         logits = model(
             input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, **extra
         ).logits[0, -k * m :]
-    log_probs = F.log_softmax(logits.float(), dim=-1).view(k, m, -1)
-    wanted = torch.tensor(answer, device=device).expand(k, m)
+    return answer_log_probs(logits.view(k, m, -1), answer)
+
+
+def answer_log_probs(logits: Tensor, answer: Sequence[int]) -> Tensor:
+    """Log-probabilities (b, m) of an answer that ends one token after the logits (b, s, v) do."""
+    m = len(answer)
+    log_probs = F.log_softmax(logits[:, -m:].float(), dim=-1)
+    wanted = torch.tensor(answer, device=logits.device).expand(len(logits), m)
     return log_probs.gather(-1, wanted.unsqueeze(-1)).squeeze(-1).cpu()
 
 
@@ -103,9 +109,5 @@ def _patch(
     tokens = torch.tensor([token for token, _ in chosen])
     heads = torch.tensor([head for _, head in chosen])
 
-    def change(x: Tensor) -> Tensor:
-        split = x.unflatten(-1, (layout.n_heads, layout.head_dim)).clone()
-        split[0, tokens.to(x.device), heads.to(x.device)] = means[layer, heads].to(x)
-        return split.flatten(-2)
-
-    return change
+    rows, values = torch.zeros_like(tokens), means[layer, heads]
+    return lambda x: layout.with_heads(x, rows, tokens, heads, values)

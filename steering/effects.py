@@ -20,11 +20,10 @@ from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steering.activations import answer_ids
-from steering.branching import Variant, patched_log_probs
+from steering.branching import Variant, answer_log_probs, patched_log_probs
 from steering.errors import BadExamples, NotFinite
 from steering.hooks import Change, changing
 from steering.memo import recall
@@ -115,7 +114,7 @@ def naive_log_probs(
     for variant in (None, *variants):
         with _replacing(model, [variant], means, len(prompt) - 1):
             logits = model(input_ids=ids, use_cache=False).logits
-        found.append(_pick(logits, answer))
+        found.append(answer_log_probs(logits, answer))
     return torch.cat(found)
 
 
@@ -147,16 +146,8 @@ def cached_log_probs(
                 past_key_values=own,
                 use_cache=True,
             ).logits
-        found.append(_pick(logits, answer))
+        found.append(answer_log_probs(logits, answer))
     return torch.cat(found)
-
-
-def _pick(logits: Tensor, answer: Sequence[int]) -> Tensor:
-    """Log-probabilities (b, m) of an answer that ends one token after the logits (b, s, v) do."""
-    m = len(answer)
-    log_probs = F.log_softmax(logits[:, -m:].float(), dim=-1)
-    wanted = torch.tensor(answer, device=logits.device).expand(len(logits), m)
-    return log_probs.gather(-1, wanted.unsqueeze(-1)).squeeze(-1).cpu()
 
 
 @contextmanager
@@ -171,15 +162,9 @@ def _replacing(
             at.setdefault(variant[0], []).append((row, variant[1]))
 
     def patch(layer: int) -> Change:
-        row = torch.tensor([row for row, _ in at[layer]], device=model.device)
-        head = torch.tensor([head for _, head in at[layer]], device=model.device)
-
-        def change(x: Tensor) -> Tensor:
-            split = x.unflatten(-1, (layout.n_heads, layout.head_dim)).clone()
-            split[row, token, head] = means[layer, head.cpu()].to(x)
-            return split.flatten(-2)
-
-        return change
+        rows, heads = (torch.tensor(column) for column in zip(*at[layer], strict=True))
+        tokens, values = torch.full_like(rows, token), means[layer, heads]
+        return lambda x: layout.with_heads(x, rows, tokens, heads, values)
 
     with changing(model, {("head_output", layer): patch(layer) for layer in at}):
         yield

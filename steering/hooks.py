@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -170,8 +170,6 @@ def capture(
         stack.enter_context(
             changing(model, {(site, layer): keep(layer) for layer in wanted if layer >= 0})
         )
-        try:
+        with suppress(_Stop):
             model(**inputs, use_cache=False)
-        except _Stop:
-            pass
     return torch.stack([kept[layer] for layer in wanted], dim=1)

@@ -143,8 +143,8 @@ class SteeringMethod(ABC):
                 )
             if not torch.isfinite(edit.tensor).all():
                 raise NotFinite(
-                    f"{self.name}: the vector holds NaN or infinity at layer {edit.layer}; load the "
-                    "model in float32"
+                    f"{self.name}: the vector holds NaN or infinity at layer {edit.layer}; load "
+                    "the model in float32"
                 )
         config = model.config.to_json_string(use_diff=False)
         provenance = {

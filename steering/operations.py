@@ -31,11 +31,12 @@ def norm_preserving_add(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) ->
     """
     wide = x.float()
     norm = wide.norm(dim=-1, keepdim=True)
-    towards = F.normalize(v.float(), dim=-1)
+    towards = _unit(v)
     unit = wide / norm.clamp_min(1e-12)
     gate = 1 + (unit * -towards).sum(dim=-1, keepdim=True).clamp_min(0)
     u = unit + coefficient * gate * towards
-    return (norm * F.normalize(u, dim=-1)).to(x.dtype)
+    turned: Tensor = norm * F.normalize(u, dim=-1)
+    return turned.to(x.dtype)
 
 
 def replace(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
@@ -48,7 +49,7 @@ def replace(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
 
 def project_out(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
     """X without its component along v (directional ablation, arXiv:2406.11717)."""
-    wide, along = x.float(), F.normalize(v.float(), dim=-1)
+    wide, along = x.float(), _unit(v)
     component = (wide * along).sum(dim=-1, keepdim=True)
     return (wide - coefficient * component * along).to(x.dtype)
 
@@ -56,10 +57,15 @@ def project_out(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
 def clamp(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
     """X with its component along v set to |v|; a coefficient below 1 goes part of the way."""
     wide, target = x.float(), v.float()
-    along = F.normalize(target, dim=-1)
+    along = _unit(target)
     component = (wide * along).sum(dim=-1, keepdim=True)
-    size = target.norm(dim=-1, keepdim=True)
+    size: Tensor = target.norm(dim=-1, keepdim=True)
     return (wide + coefficient * (size - component) * along).to(x.dtype)
+
+
+def _unit(v: Tensor) -> Tensor:
+    direction: Tensor = F.normalize(v.float(), dim=-1)
+    return direction
 
 
 def _like(coefficient: Coefficient, x: Tensor) -> Coefficient:

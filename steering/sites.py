@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from steering.errors import UnsupportedModel
+from steering.errors import NotFinite, UnsupportedModel
 
 SITES = ("block_output", "attn_output", "mlp_output", "head_output")
 _ATTENTION_ARGUMENTS = {"attention_mask", "position_embeddings", "past_key_values", "alibi"}
@@ -69,6 +69,27 @@ class Layout:
         }
         return modules[site][layer]
 
+    def split_heads(self, x: Tensor) -> Tensor:
+        """The input of an output projection by head: (..., h * d_h) -> (..., h, d_h)."""
+        return x.reshape(*x.shape[:-1], self.n_heads, self.head_dim)
+
+    def with_heads(
+        self, x: Tensor, rows: Tensor, tokens: Tensor, heads: Tensor, values: Tensor
+    ) -> Tensor:
+        """A copy of an output projection's input (b, s, h * d_h) with k slices replaced.
+
+        Args:
+            x: The input.
+            rows: Row of each slice (k).
+            tokens: Its token (k).
+            heads: Its head (k).
+            values: What is put there (k, d_h).
+        """
+        split = self.split_heads(x).clone()
+        place = rows.to(x.device), tokens.to(x.device), heads.to(x.device)
+        split[place] = values.to(x)
+        return split.flatten(-2)
+
     @torch.no_grad()
     def project(self, layer: int, head: int, activation: Tensor, *, bias: bool = False) -> Tensor:
         """What one head writes to the residual stream: (d_h) -> (d), in float32.
@@ -79,8 +100,8 @@ class Layout:
             activation: The head's slice of the projection's input (d_h).
             bias: Add the projection's bias (the function-vector reference adds it per head).
         """
-        projection = self.projections[layer]
-        weight = projection.weight
+        projection: Any = self.projections[layer]
+        weight: Tensor = projection.weight
         part = slice(head * self.head_dim, (head + 1) * self.head_dim)
         x = activation.to(weight.device).float()
         if isinstance(projection, Conv1D):
@@ -91,7 +112,7 @@ class Layout:
             row = torch.zeros(2, self.width("head_output"), device=weight.device)
             row[1, part] = x
             dtype = weight.dtype if weight.is_floating_point() else torch.float16
-            result = projection(row.to(dtype)).float()
+            result: Tensor = projection(row.to(dtype)).float()
             return result[1] if bias else result[1] - result[0]
         own_bias = getattr(projection, "bias", None)
         return out + own_bias.float() if bias and own_bias is not None else out
@@ -117,14 +138,14 @@ def resolve(model: nn.Module) -> Layout:
         raise UnsupportedModel(f"{name} is an encoder-decoder; steering needs a decoder-only model")
     if hasattr(config, "get_text_config"):
         config = config.get_text_config(decoder=True)
-    sizes = [getattr(config, k, None) for k in ("num_hidden_layers", "num_attention_heads")]
-    hidden_size = getattr(config, "hidden_size", None)
-    if not all(isinstance(size, int) for size in (*sizes, hidden_size)):
+    keys = ("num_hidden_layers", "num_attention_heads", "hidden_size")
+    sizes: list[Any] = [getattr(config, key, None) for key in keys]
+    if not all(isinstance(size, int) for size in sizes):
         raise UnsupportedModel(
             f"{name} has no single number of layers, heads and hidden size in its config; "
             "steering needs a decoder of attention blocks"
         )
-    n_layers, n_heads = sizes
+    n_layers, n_heads, hidden_size = sizes
     reason = f"no list of {n_layers} blocks"
     for owner, blocks in _block_lists(model, n_layers):
         parts = [_parts(block, n_heads, hidden_size, config) for block in blocks]
@@ -168,8 +189,8 @@ def _parts(block: nn.Module, n_heads: int, hidden_size: int, config: Any) -> Any
     ]
     # q_proj can have the same shape; the output projection is defined last
     exact = [module for module, width in linears if width == n_heads * head_dim]
-    projection = (exact or [module for module, _ in linears] or [None])[-1]
-    if projection is None:
+    candidates = exact or [module for module, _ in linears]
+    if not candidates:
         return f"no output projection from {n_heads} heads to width {hidden_size}"
     weighted = [
         child
@@ -184,7 +205,7 @@ def _parts(block: nn.Module, n_heads: int, hidden_size: int, config: Any) -> Any
         if not inner:
             return "an MLP that adds the residual itself and no projection before it"
         mlp = inner[-1]
-    return attention, projection, mlp
+    return attention, candidates[-1], mlp
 
 
 def _takes(module: nn.Module, names: set[str]) -> bool:
@@ -216,6 +237,7 @@ def check_sites(model: Any) -> None:
 
     Raises:
         UnsupportedModel: An edit changes nothing; the message names the place.
+        NotFinite: The model's own logits are not numbers.
     """
     from steering.hooks import changing
 
@@ -226,6 +248,11 @@ def check_sites(model: Any) -> None:
         torch.tensor([[3, 2, 1]], device=model.device) % model.get_input_embeddings().num_embeddings
     )
     plain = model(input_ids=ids, use_cache=False).logits
+    if not torch.isfinite(plain).all():
+        raise NotFinite(
+            f"{type(model).__name__}: the logits of three tokens hold NaN or infinity; load the "
+            "model in float32 or mend the checkpoint"
+        )
     for site in SITES:
         for layer in range(layout.n_layers):
             with changing(model, {(site, layer): lambda x: x + torch.randn_like(x)}):

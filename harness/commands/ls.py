@@ -43,7 +43,7 @@ def _methods(_include_path: str | None) -> list[tuple[str, ...]]:
 
     from steering import get, names
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in names():
         method = get(name)
         searched = list(method.search_space(12))
@@ -55,10 +55,12 @@ def _methods(_include_path: str | None) -> list[tuple[str, ...]]:
 def _tasks(include_path: str | None) -> list[tuple[str, ...]]:
     import task_defs
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name in task_defs.tasks(include_path):
         facts = task_defs.config(name, include_path).get("metadata") or {}
-        sizes = [len(task_defs.examples(name, s, include_path)) for s in ("train", "validation", "test")]
+        sizes = [
+            len(task_defs.examples(name, s, include_path)) for s in ("train", "validation", "test")
+        ]
         rows.append(
             (name, str(facts.get("suite")), str(facts.get("headline")), "/".join(map(str, sizes)))
         )

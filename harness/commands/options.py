@@ -33,7 +33,11 @@ def model_options(parser: argparse.ArgumentParser) -> None:
         help="for hf: pretrained=HUB_ID_OR_FOLDER, dtype=..., and all others of lm-eval's hf",
     )  # fmt: skip
     group.add_argument(
-        "-b", "--batch_size", default="32", metavar="N", help="rows per batch, or auto (default: 32)"
+        "-b",
+        "--batch_size",
+        default="32",
+        metavar="N",
+        help="rows per batch, or auto (default: 32)",
     )
     group.add_argument("--device", metavar="DEVICE", help="such as cpu or cuda:0")
     group.add_argument(
@@ -61,7 +65,7 @@ def task_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def method_option(parser: argparse.ArgumentParser) -> None:
+def method_option(parser: argparse._ActionsContainer) -> None:
     """Methods beside the built-in and installed ones."""
     parser.add_argument(
         "--include_method", action="append", default=[], type=Path, metavar="FILE",
@@ -86,7 +90,9 @@ def include_methods(files: list[Path]) -> None:
         try:
             spec.loader.exec_module(module)
         except Exception as problem:
-            raise UsageError(f"--include_method {file}: {type(problem).__name__}: {problem}") from problem
+            raise UsageError(
+                f"--include_method {file}: {type(problem).__name__}: {problem}"
+            ) from problem
     if files:
         register_all()
 
@@ -178,8 +184,12 @@ def open_session(arguments: argparse.Namespace, tasks: Sources, out: Path | None
     """Load the model, prove that it can be steered, and keep what all measurements share."""
     quiet()
     from harness.model import load
+    from transformers.utils.logging import disable_progress_bar
+
     from harness.run import Session
     from steering import check_sites
+
+    disable_progress_bar()
 
     lm = load(
         arguments.model,

@@ -106,4 +106,5 @@ def _first_component(centred: Tensor) -> Tensor:
     """The first right singular vector, its sign set as scikit-learn's svd_flip sets it."""
     u, _, vh = torch.linalg.svd(centred.double(), full_matrices=False)
     largest = u[:, 0].abs().argmax()
-    return (vh[0] * torch.sign(u[largest, 0])).float()
+    component: Tensor = vh[0] * torch.sign(u[largest, 0])
+    return component.float()

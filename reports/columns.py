@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+SUITE_TITLES = {"precision": "Precision", "behavior_shift": "Behaviour shift"}
 DASH = "–"
 """What was not measured."""
 
@@ -91,3 +92,8 @@ def size(value: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} GiB"
+
+
+def suite_title(suite: str) -> str:
+    """A suite's name for people."""
+    return SUITE_TITLES.get(suite, suite)

@@ -21,14 +21,13 @@ from reports.columns import (
     seconds,
     signed,
     size,
+    suite_title,
 )
 from reports.comparison import BASELINE, Comparison
 from reports.record import Record
 from reports.stats import Difference, holm
 
 Row = dict[str, Any]
-
-WHOLE = {"precision": "Precision", "behavior_shift": "Behaviour shift"}
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,6 @@ class Table:
         return out.getvalue()
 
 
-def suite_title(suite: str) -> str:
-    """A suite's name for people."""
-    return WHOLE.get(suite, suite)
-
-
 def suite_table(comparison: Comparison, suite: str) -> Table:
     """Every arm's mean over a suite's tasks, beside its difference to zero_shot and its cost."""
     tasks = comparison.suites[suite]
@@ -97,7 +91,7 @@ def suite_table(comparison: Comparison, suite: str) -> Table:
             continue
         row: Row = {"arm": arm, "value": cell.value, "stderr": cell.stderr, "n": cell.n}
         rows.append(
-            {**row, **_against_baseline(comparison, arm, tasks), **_cost(comparison, arm, tasks)}
+            {**row, **_against_baseline(comparison, arm, tasks), **arm_cost(comparison, arm, tasks)}
         )
     _adjust(rows)
     headlines = sorted({comparison.headline(task) for task in tasks})
@@ -235,7 +229,7 @@ def cost_table(comparison: Comparison) -> Table:
             cell = comparison.cell(arm, tasks)
             row[suite] = None if cell is None else cell.value
         tasks = [t for ts in comparison.suites.values() for t in ts if comparison.of(t, arm)]
-        rows.append({**row, **_cost(comparison, arm, tasks)})
+        rows.append({**row, **arm_cost(comparison, arm, tasks)})
     suites = [Column(s, suite_title(s), fixed(), True) for s in comparison.suites]
     columns = [
         Column("arm", "arm"), *suites,
@@ -274,7 +268,7 @@ def _adjust(rows: list[Row]) -> None:
         row["p_holm"] = p
 
 
-def _cost(comparison: Comparison, arm: str, tasks: Sequence[str]) -> Row:
+def arm_cost(comparison: Comparison, arm: str, tasks: Sequence[str]) -> Row:
     """What an arm cost over some tasks: seconds are summed over tasks, averaged over fits."""
     records = [record for task in tasks for record in comparison.of(task, arm)]
     baseline = [record for task in tasks for record in comparison.of(task, BASELINE)]

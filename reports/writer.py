@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from reports.claim import summary
+from reports.claim import answers, summary, verdict
 from reports.comparison import Comparison, by_model
 from reports.frame import frame
 from reports.page import Chapter, render
@@ -46,12 +46,16 @@ def write(out: Path, records: Sequence[Record]) -> Paths:
         ValueError: there is nothing to compare.
     """
     comparisons = by_model(records)
-    chapters = [_chapter(comparison, out / "figures") for comparison in comparisons]
+    several = len(comparisons) > 1
+    chapters = [
+        _chapter(comparison, out / "figures", f"{number}-" if several else "")
+        for number, comparison in enumerate(comparisons)
+    ]
     paths = Paths(out / "report.md", out / "report.html", out / "report.csv", out / "report.tex")
     write_atomically(paths.csv, frame(records).to_csv(index=False))
     tables = [table for chapter in chapters for table in chapter.tables]
     write_atomically(paths.latex, "\n".join(table.latex() for table in tables))
-    write_atomically(paths.markdown, _markdown(chapters, out))
+    write_atomically(paths.markdown, _markdown(comparisons, chapters, out))
     write_atomically(paths.page, render(TITLE, chapters))
     return paths
 
@@ -70,13 +74,14 @@ def tables(comparison: Comparison) -> list[Table]:
     return [*found, chosen] if chosen.rows else found
 
 
-def _chapter(comparison: Comparison, folder: Path) -> Chapter:
+def _chapter(comparison: Comparison, folder: Path, prefix: str) -> Chapter:
     return Chapter(
         model=comparison.model,
         warnings=_warnings(comparison),
-        summary=summary(comparison),
+        verdict=verdict(comparison),
+        answers=answers(comparison),
         tables=tables(comparison),
-        figures=draw(comparison, folder),
+        figures=draw(comparison, folder, prefix),
         samples=samples(comparison),
         facts=_facts(comparison),
     )
@@ -124,12 +129,12 @@ def _facts(comparison: Comparison) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value and value != "None"}
 
 
-def _markdown(chapters: Sequence[Chapter], out: Path) -> str:
+def _markdown(comparisons: Sequence[Comparison], chapters: Sequence[Chapter], out: Path) -> str:
     parts = [f"# {TITLE}"]
-    for chapter in chapters:
+    for comparison, chapter in zip(comparisons, chapters, strict=True):
         parts.append(f"## {chapter.model}")
         parts += [f"> **Note.** {warning}" for warning in chapter.warnings]
-        parts.append("\n".join(f"- {line}" for line in chapter.summary))
+        parts.append("\n".join(f"- {line}" for line in summary(comparison)))
         parts += [_shown(figure, out) for figure in chapter.figures[:1]]
         parts += [f"### {t.title}\n\n{t.markdown()}\n\n{t.note}" for t in chapter.tables]
         parts += [_shown(figure, out) for figure in chapter.figures[1:]]

@@ -1,0 +1,216 @@
+"""Figures of what arms reach: overview, per task, attribute against content, quality against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+
+from reports.columns import suite_title
+from reports.comparison import BASELINE, Comparison
+from reports.stats import interval, pareto_front
+from reports.tables import arm_cost
+
+Made = tuple[Canvas, str, str]
+
+BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#7f7f7f", "#CC79A7"
+"""Okabe and Ito's colours, told apart by colour-blind readers."""
+METHODS = {"fv": BLUE, "icv": ORANGE}
+DUEL = ("fv", "icv")
+
+
+def colour(comparison: Comparison, arm: str) -> str:
+    """One colour per kind of arm: promptings grey, fv blue, icv orange, other methods green."""
+    spec = next(record.spec["arm"] for record in comparison.records if record.arm == arm)
+    if not spec["method"]:
+        return GREY
+    if spec.get("matched"):
+        return PURPLE
+    return METHODS.get(str(spec["method"]), GREEN)
+
+
+def _axes(panels: int, width: float, height: float, **options: Any) -> tuple[Canvas, Sequence[Any]]:
+    canvas = Canvas(figsize=(width, height))
+    return canvas, canvas.subplots(1, panels, squeeze=False, **options)[0]
+
+
+def overview(comparison: Comparison) -> Made | None:
+    """Every arm's headline value with its interval, one panel per suite."""
+    suites, arms = list(comparison.suites), comparison.arms
+    canvas, axes = _axes(len(suites), 1.6 + 3.2 * len(suites), 0.9 + 0.27 * len(arms), sharey=True)
+    for axis, suite in zip(axes, suites, strict=True):
+        tasks = comparison.suites[suite]
+        metrics = sorted({comparison.headline(task) for task in tasks})
+        for place, arm in enumerate(arms):
+            cell = comparison.cell(arm, tasks)
+            if cell is None:
+                continue
+            rng = np.random.default_rng(0)
+            groups = [
+                comparison.documents(task, arm, comparison.headline(task)).mean(axis=0)
+                for task in tasks
+            ]
+            low, high = interval(groups, rng=rng)
+            shade = colour(comparison, arm)
+            axis.plot([low, high], [place, place], color=shade, linewidth=2, solid_capstyle="butt")
+            axis.plot(cell.value, place, "o", color=shade, markersize=6)
+            axis.annotate(
+                f"{cell.value:.2f}", (high, place), (5, 0), textcoords="offset points",
+                va="center", fontsize=8, color="#444444",
+            )  # fmt: skip
+        baseline = comparison.cell(BASELINE, tasks)
+        if baseline is not None:
+            axis.axvline(baseline.value, color="#bbbbbb", linewidth=1, linestyle="--", zorder=0)
+        axis.set_title(f"{suite_title(suite)} ({' / '.join(metrics)})")
+        axis.set_xlim(-0.02, 1.12)
+        axis.set_xticks(np.linspace(0, 1, 6))
+        axis.set_yticks(range(len(arms)), arms)
+        axis.grid(axis="y", visible=False)
+    axes[0].invert_yaxis()
+    caption = (
+        f"Mean of the headline metric over the tasks of a suite; bars are 95 % bootstrap intervals "
+        f"over documents. Dashed: {BASELINE}. Grey: prompting; blue: fv; orange: icv; purple: "
+        "controls matched to a method."
+    )
+    return canvas, "Every arm by suite", caption
+
+
+def tasks(comparison: Comparison) -> Made | None:
+    """The difference between the two methods, task by task."""
+    shown = {
+        suite: [t for t in tasks if all(comparison.of(t, arm) for arm in DUEL)]
+        for suite, tasks in comparison.suites.items()
+    }
+    rows = [(suite, task) for suite, tasks in shown.items() for task in tasks]
+    if not rows:
+        return None
+    canvas, (axis,) = _axes(1, 6.4, 1.0 + 0.24 * (len(rows) + len(shown)))
+    place, ticks, labels = 0.0, [], []
+    for suite, members in shown.items():
+        if not members:
+            continue
+        whole = comparison.difference(*DUEL, tasks=members)
+        for label, found, marker in [
+            *((task, comparison.difference(*DUEL, tasks=[task]), "o") for task in members),
+            (f"{suite_title(suite)}: mean", whole, "D"),
+        ]:
+            shade = BLUE if found.low > 0 else ORANGE if found.high < 0 else GREY
+            axis.plot([found.low, found.high], [place, place], color=shade, linewidth=2)
+            axis.plot(found.value, place, marker, color=shade, markersize=6)
+            ticks.append(place)
+            labels.append(label)
+            place += 1
+        place += 0.8
+    axis.axvline(0, color="#888888", linewidth=1)
+    axis.set_yticks(ticks, labels)
+    for text, label in zip(axis.get_yticklabels(), labels, strict=True):
+        text.set_fontweight("bold" if label.endswith(": mean") else "normal")
+    axis.invert_yaxis()
+    axis.grid(axis="y", visible=False)
+    axis.set_xlabel(f"{DUEL[1]} higher   ←   {DUEL[0]} − {DUEL[1]}   →   {DUEL[0]} higher")
+    caption = (
+        "Difference of the headline metric, paired by document, with its 95 % BCa interval; blue "
+        "and orange where the interval excludes 0."
+    )
+    return canvas, f"{DUEL[0]} against {DUEL[1]}, task by task", caption
+
+
+def pareto(comparison: Comparison) -> Made | None:
+    """Whether an arm reaches the attribute at the price of content and fluency."""
+    needed = ("attribute", "content", "fluency")
+    suites = {
+        suite: tasks
+        for suite, tasks in comparison.suites.items()
+        if all(set(needed) <= set(comparison.metrics(task)) for task in tasks)
+    }
+    if not suites:
+        return None
+    canvas, axes = _axes(len(suites), 5.6 * len(suites), 4.2)
+    for axis, (suite, members) in zip(axes, suites.items(), strict=True):
+        points = {}
+        for arm in comparison.arms:
+            if all(comparison.of(task, arm) for task in members):
+                points[arm] = (_kept(comparison, arm, members), _mean(comparison, arm, members))
+        front = sorted(points[arm] for arm in pareto_front(points))
+        axis.plot(*zip(*front, strict=True), color="#bbbbbb", linewidth=1, zorder=1)
+        for arm, (x, y) in points.items():
+            axis.plot(x, y, "o", color=colour(comparison, arm), markersize=7, zorder=2)
+        axis.set_title(suite_title(suite))
+        axis.set_xlabel("content × fluency (mean of the product per document)")
+        axis.set_ylabel("attribute")
+        axis.margins(x=0.22, y=0.12)
+        _label(axis, points)
+    caption = (
+        "Up and to the right is better. Grey line: arms that no other arm beats on both. An arm "
+        "high on the left changes the attribute by breaking the text."
+    )
+    return canvas, "Attribute against content and fluency", caption
+
+
+def _kept(comparison: Comparison, arm: str, tasks: Sequence[str]) -> float:
+    values = [
+        (
+            comparison.documents(task, arm, "content") * comparison.documents(task, arm, "fluency")
+        ).mean()
+        for task in tasks
+    ]
+    return float(np.mean(values))
+
+
+def _mean(comparison: Comparison, arm: str, tasks: Sequence[str]) -> float:
+    return float(np.mean([comparison.documents(t, arm, "attribute").mean() for t in tasks]))
+
+
+def cost(comparison: Comparison) -> Made | None:
+    """What quality costs per document."""
+    suites = list(comparison.suites)
+    canvas, axes = _axes(len(suites), 4.6 * len(suites), 3.8)
+    for axis, suite in zip(axes, suites, strict=True):
+        members, points = comparison.suites[suite], {}
+        for arm in comparison.arms:
+            cell, spent = comparison.cell(arm, members), arm_cost(comparison, arm, members)
+            if cell is not None and spent["ms_per_doc"]:
+                points[arm] = (float(np.log10(spent["ms_per_doc"])), cell.value)
+        for arm, (x, y) in points.items():
+            axis.plot(x, y, "o", color=colour(comparison, arm), markersize=7)
+        axis.set_title(suite_title(suite))
+        axis.set_xlabel("evaluation, ms per document")
+        axis.margins(x=0.1, y=0.12)
+        low, high = axis.get_xlim()
+        high += 0.35 * (high - low)  # room for the names
+        axis.set_xlim(low, high)
+        nice = [v for v in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+                if low <= np.log10(v) <= high]  # fmt: skip
+        axis.set_xticks(np.log10(nice), [f"{v:g}" for v in nice])
+        _label(axis, points)
+    axes[0].set_ylabel("headline metric")
+    caption = (
+        "Up and to the left is better. The horizontal axis is logarithmic; fitting and tuning are "
+        "not in it (see the cost table)."
+    )
+    return canvas, "Quality against cost", caption
+
+
+LINE, WORD = 12.0, 130.0
+"""Height and width kept free for a name, in pixels of the figure's own resolution."""
+
+
+def _label(axis: Any, points: dict[str, tuple[float, float]]) -> None:
+    """Write names beside points; labels that would meet are pushed apart vertically."""
+    if not points:
+        return
+    axis.figure.canvas.draw()
+    scale = axis.transData
+    taken: list[tuple[float, float]] = []
+    for arm, point in sorted(points.items(), key=lambda item: (item[1][1], item[1][0])):
+        x, y = scale.transform(point)
+        wanted = y
+        while any(abs(wanted - b) < LINE and abs(x - a) < WORD for a, b in taken):
+            wanted += 1.0
+        taken.append((x, wanted))
+        axis.annotate(
+            arm, point, (7, (wanted - y) * 72 / axis.figure.dpi), textcoords="offset points",
+            va="center", fontsize=7.5, color="#333333",
+        )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Figures of how methods behave: layers, coefficients, heads, from what tuning and fits recorded."""
+"""Figures of how methods behave, from what tuning and fits recorded: layers, strength, heads."""
 
 from __future__ import annotations
 

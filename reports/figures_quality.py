@@ -1,4 +1,4 @@
-"""Figures of what arms reach: overview, per task, attribute against content, quality against cost."""
+"""Figures of what arms reach: overview, per task, attribute against content, and cost."""
 
 from __future__ import annotations
 

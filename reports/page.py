@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no network, light and dark, small screens."""
+"""The report as one HTML file that needs no network: light and dark, wide and narrow screens."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Paths:
     latex: Path
 
 
-def write(out: Path, records: Sequence[Record]) -> Paths:
+def write(out: Path, records: Sequence[Record], timings: Path | None = None) -> Paths:
     """Write the report of some records into a folder.
 
     Raises:

@@ -2,7 +2,7 @@ r"""Steering vectors for Hugging Face decoders: methods fit them, models are ste
 
     vector = FunctionVector(top_heads=10).fit(model, tokenizer, examples)
     with vector.attached(model):
-        model.generate(**tokenizer("Q: hot\\nA:", return_tensors="pt"))
+        model.generate(**tokenizer("Q: hot\nA:", return_tensors="pt"))
 
 Layers are 0-based blocks throughout; an edit at layer L changes the OUTPUT of block L.
 """

@@ -209,6 +209,8 @@ def by_model(records: Iterable[Record]) -> list[Comparison]:
     found: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         found[record.spec["model_hash"]].append(record)
+    if not found:
+        raise NotCompared("no records; run `steergauge compare` with this --output_path first")
     return [Comparison(group) for group in found.values()]
 
 

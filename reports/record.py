@@ -118,7 +118,7 @@ class Record:
         try:
             content = json.loads((folder / "record.json").read_text(encoding="utf-8"))
             lines = (folder / "samples.jsonl").read_text(encoding="utf-8")
-        except (OSError, ValueError) as problem:
+        except (OSError, ValueError, RecursionError) as problem:
             raise BadRecord(f"{folder.name}: cannot be read ({problem}); delete it") from problem
         if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
             raise BadRecord(

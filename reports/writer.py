@@ -22,6 +22,7 @@ from reports.tables import (
     task_table,
     whole_table,
 )
+from reports.timing import timing_table
 
 TITLE = "steergauge report"
 DUEL = ("fv", "icv")
@@ -42,13 +43,19 @@ class Paths:
 def write(out: Path, records: Sequence[Record], timings: Path | None = None) -> Paths:
     """Write the report of some records into a folder.
 
+    Args:
+        out: The folder.
+        records: Of one or more models.
+        timings: pytest-benchmark JSON, added as a table.
+
     Raises:
         ValueError: there is nothing to compare.
     """
     comparisons = by_model(records)
     several = len(comparisons) > 1
+    timed = [timing_table(timings)] if timings else []
     chapters = [
-        _chapter(comparison, out / "figures", f"{number}-" if several else "")
+        _chapter(comparison, out / "figures", f"{number}-" if several else "", timed)
         for number, comparison in enumerate(comparisons)
     ]
     paths = Paths(out / "report.md", out / "report.html", out / "report.csv", out / "report.tex")
@@ -74,13 +81,13 @@ def tables(comparison: Comparison) -> list[Table]:
     return [*found, chosen] if chosen.rows else found
 
 
-def _chapter(comparison: Comparison, folder: Path, prefix: str) -> Chapter:
+def _chapter(comparison: Comparison, folder: Path, prefix: str, timed: Sequence[Table]) -> Chapter:
     return Chapter(
         model=comparison.model,
         warnings=_warnings(comparison),
         verdict=verdict(comparison),
         answers=answers(comparison),
-        tables=tables(comparison),
+        tables=[*tables(comparison), *timed],
         figures=draw(comparison, folder, prefix),
         samples=samples(comparison),
         facts=_facts(comparison),

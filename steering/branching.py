@@ -96,7 +96,8 @@ def _one_pass(
 def answer_log_probs(logits: Tensor, answer: Sequence[int]) -> Tensor:
     """Log-probabilities (b, m) of an answer that ends one token after the logits (b, s, v) do."""
     m = len(answer)
-    log_probs = F.log_softmax(logits[:, -m:].float(), dim=-1)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    log_probs = F.log_softmax(logits[:, -m:], dim=-1, dtype=wide)
     wanted = torch.tensor(answer, device=logits.device).expand(len(logits), m)
     return log_probs.gather(-1, wanted.unsqueeze(-1)).squeeze(-1).cpu()
 

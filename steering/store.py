@@ -137,7 +137,7 @@ def _config(folder: Path) -> dict[str, Any]:
         raise BadVector(
             f"{folder}: no {CONFIG}; expected the folder of a saved steering vector"
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise BadVector(f"{folder / CONFIG}: cannot be read as JSON: {reason}") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:

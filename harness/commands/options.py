@@ -183,9 +183,9 @@ def sources(arguments: argparse.Namespace) -> Sources:
 def open_session(arguments: argparse.Namespace, tasks: Sources, out: Path | None) -> Session:
     """Load the model, prove that it can be steered, and keep what all measurements share."""
     quiet()
-    from harness.model import load
     from transformers.utils.logging import disable_progress_bar
 
+    from harness.model import load
     from harness.run import Session
     from steering import check_sites
 

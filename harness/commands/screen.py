@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 SHOWN = ("arm", "value", "difference", "interval", "p_holm", "fit_s", "ms_per_doc")
 """Columns of the suite tables that fit a terminal."""
+
+
+WIDE = 140
+"""Columns where the output is not a terminal."""
 
 
 class Bars:
@@ -82,7 +87,7 @@ def show(records: Sequence[Record], paths: Paths) -> None:
     from reports.comparison import by_model
     from reports.tables import suite_table
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     for comparison in by_model(records):
         for suite in comparison.suites:
             console.print(_drawn(suite_table(comparison, suite)))

@@ -7,7 +7,6 @@ import random
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from steering.errors import BadSetting
 from steering.method import Examples, register
 from steering.methods.function_vector import FunctionVector
 from steering.sites import resolve
@@ -24,19 +23,15 @@ class RandomHeads(FunctionVector):
     control: ClassVar[bool] = True
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
-        """Fit fv, then sum as many of the other heads instead."""
+        """Fit fv, then sum as many other heads instead (some of its own where too few are left)."""
         own = {f.name: getattr(self, f.name) for f in dataclasses.fields(FunctionVector)}
         causal = FunctionVector(**own).fit(model, tokenizer, examples)
         chosen = {tuple(head) for head in causal.provenance["heads"]}
         layout = resolve(model)
         every = [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
-        others = [head for head in every if head not in chosen]
-        if len(others) < len(chosen):
-            raise BadSetting(
-                f"random_heads: fv chose {len(chosen)} of {len(every)} heads, which leaves too few "
-                "others; lower top_heads"
-            )
-        drawn = random.Random(f"heads {self.seed}").sample(others, len(chosen))
+        rng = random.Random(f"heads {self.seed}")
+        drawn = sorted(rng.sample(every, len(every)), key=lambda head: head in chosen)
+        drawn = drawn[: len(chosen)]
         control = FunctionVector(**{**own, "heads": tuple(drawn)}).fit(model, tokenizer, examples)
         return control.with_provenance(
             method=self.name, method_version=self.version, settings=self.settings()

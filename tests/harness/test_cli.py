@@ -114,6 +114,8 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("fit --method fv --suite precision -o v", "one task, got 18"),
         ("run --coefficient 2", "needs a --vector"),
         ("report nowhere", "no records"),
+        ("gate nowhere --baseline b.json", "no records"),
+        ("gate nowhere", "required: --baseline"),
         ("validate nowhere", "no such folder"),
         ("nonsense", "invalid choice: 'nonsense'"),
         ("", "required: COMMAND"),
@@ -241,7 +243,7 @@ def test_a_full_disk_leaves_no_half_written_record(
     monkeypatch.setattr("reports.record.os.fsync", full)
     out = tmp_path / "out"
     assert compare(checkpoint, pairs, out, "--arms", "zero_shot") == 2
-    error = capsys.readouterr().err.strip()
+    error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error == "steergauge: [Errno 28] No space left on device"
     assert not [path for path in (out / "records").rglob("*") if path.is_file()]
 

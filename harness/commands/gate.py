@@ -1,0 +1,61 @@
+"""`steergauge gate`: did a number move? Exit 1 on a regression."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from pathlib import Path
+
+from harness.errors import UsageError
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument("folder", type=Path, help="the --output_path of a comparison")
+    parser.add_argument(
+        "--baseline", type=Path, required=True, metavar="FILE", help="JSON, made to be committed"
+    )
+    parser.add_argument(
+        "--tolerance", type=float, default=0.02, metavar="X",
+        help="how much worse a headline metric may be (default: 0.02)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--slowdown", type=float, metavar="SHARE",
+        help="also fail when an arm's time over zero_shot's rises by more, such as 0.5",
+    )  # fmt: skip
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
+        "--update", action="store_true", help="take over everything that was measured"
+    )
+    group.add_argument(
+        "--update-new-only", action="store_true", help="take over new cases, judge the others"
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print one line per failure and a count; in GitHub Actions, annotations too."""
+    from reports.gate import Rule, gate, github, junit
+    from reports.record import load_all, write_atomically
+
+    records = load_all(arguments.folder)
+    if not records:
+        raise UsageError(f"{arguments.folder}: no records; run `steergauge compare` first")
+    verdicts = gate(
+        records,
+        arguments.baseline,
+        Rule(tolerance=arguments.tolerance, slowdown=arguments.slowdown),
+        update=arguments.update,
+        update_new_only=arguments.update_new_only,
+    )
+    for verdict in verdicts:
+        if verdict.status != "pass":
+            print(verdict)
+    if arguments.junit:
+        write_atomically(arguments.junit, junit(verdicts))
+    if os.environ.get("GITHUB_ACTIONS"):
+        print(github(verdicts))
+    counts = Counter(verdict.status for verdict in verdicts)
+    print(", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items())))
+    return int(any(verdict.failed for verdict in verdicts))

@@ -1,0 +1,186 @@
+"""The regression gate: records against a committed baseline, one verdict per case.
+
+A case fails when its metric is worse beyond the tolerance, or significantly worse document by
+document, when it is no number, when it has no baseline, when its protocol changed; and a baseline
+that no record uses fails too, so that a case cannot vanish unnoticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from reports import baseline
+from reports.baseline import Case
+from reports.record import Record
+from reports.stats import compare, holm
+
+FAILING = ("worse", "nan", "missing_baseline", "unused_baseline", "changed_protocol", "slower")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is still accepted.
+
+    Attributes:
+        tolerance: How much worse a metric may be.
+        significance: Level of the paired test, after Holm's correction over all cases.
+        slowdown: How much the overhead may rise, as a share of the baseline's; None ignores time.
+    """
+
+    tolerance: float = 0.02
+    significance: float = 0.01
+    slowdown: float | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one case.
+
+    Attributes:
+        case: Model, task, arm and seed.
+        status: pass, better, or one of FAILING.
+        text: Why, in one line.
+    """
+
+    case: str
+    status: str
+    text: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the gate is red because of it."""
+        return self.status in FAILING
+
+    def __str__(self) -> str:
+        """Return one line."""
+        return f"{'FAIL' if self.failed else 'ok'}  {self.case}: {self.text}"
+
+
+def gate(
+    records: Sequence[Record],
+    path: Path,
+    rule: Rule | None = None,
+    *,
+    update: bool = False,
+    update_new_only: bool = False,
+) -> list[Verdict]:
+    """Judge records by a baseline file.
+
+    Args:
+        records: What was measured.
+        path: The baseline file. Cases that it lacks are written to it, and fail this once.
+        rule: What is still accepted.
+        update: Take over all that was measured and drop what was not; nothing fails but NaN.
+        update_new_only: Take over new cases without failing them; the others are judged.
+
+    Raises:
+        BadBaseline: the file is not a baseline.
+    """
+    known, found = baseline.read(path), baseline.cases(records)
+    numbers = {name: case for name, case in found.items() if case.value is not None}
+    if update:
+        baseline.write(path, numbers)
+        known = numbers
+    new = numbers.keys() - known.keys()
+    if new:
+        baseline.write(path, {**known, **{name: numbers[name] for name in new}})
+        if update_new_only:
+            known = {**known, **{name: numbers[name] for name in new}}
+    return judge(known, found, rule or Rule())
+
+
+def judge(known: Mapping[str, Case], found: Mapping[str, Case], rule: Rule) -> list[Verdict]:
+    """One verdict per case of either side, by name."""
+    tested = {
+        name: _paired_p(known[name], case)
+        for name, case in found.items()
+        if name in known and _comparable(known[name], case)
+    }
+    adjusted = dict(zip(tested, holm(list(tested.values())), strict=True))
+    verdicts = [
+        _judge(name, known.get(name), case, adjusted.get(name), rule)
+        for name, case in found.items()
+    ]
+    verdicts += [
+        Verdict(name, "unused_baseline", "in the baseline, but not measured; --update drops it")
+        for name in known.keys() - found.keys()
+    ]
+    return sorted(verdicts, key=lambda verdict: verdict.case)
+
+
+def _comparable(was: Case, case: Case) -> bool:
+    same = (was.protocol, was.documents, was.metric) == (case.protocol, case.documents, case.metric)
+    return same and was.value is not None and case.value is not None
+
+
+def _paired_p(was: Case, case: Case) -> float:
+    differences = case.per_document - was.per_document
+    binary = " " not in case.values + was.values
+    return compare([differences], binary=binary).p
+
+
+def _judge(name: str, was: Case | None, case: Case, p: float | None, rule: Rule) -> Verdict:
+    if case.value is None:
+        return Verdict(name, "nan", f"{case.metric} is not a number")
+    if was is None:
+        return Verdict(
+            name, "missing_baseline",
+            f"{case.metric} {case.value:.4f} had no baseline; written: review and commit it",
+        )  # fmt: skip
+    if p is None or was.value is None:
+        what = "the documents" if was.protocol == case.protocol else "the protocol"
+        return Verdict(
+            name, "changed_protocol", f"{what} changed since the baseline; --update takes it over"
+        )
+    gain = (case.value - was.value) * (1 if case.higher_is_better else -1)
+    text = f"{case.metric} {case.value:.4f}, was {was.value:.4f}"
+    if gain < -rule.tolerance:
+        return Verdict(name, "worse", f"{text}: worse by more than {rule.tolerance:g}")
+    if gain < 0 and p < rule.significance:
+        return Verdict(name, "worse", f"{text}: worse, paired test p {p:.2g} (Holm)")
+    if _slower(was, case, rule):
+        slow = f"{case.overhead:.2f} times zero_shot's time, was {was.overhead:.2f}"
+        return Verdict(name, "slower", f"{slow}: more than {rule.slowdown:.0%} slower")
+    if gain > rule.tolerance:
+        return Verdict(name, "better", f"{text}: better; --update raises the bar")
+    return Verdict(name, "pass", text)
+
+
+def _slower(was: Case, case: Case, rule: Rule) -> bool:
+    if rule.slowdown is None or not case.overhead or not was.overhead:
+        return False
+    return case.overhead > was.overhead * (1 + rule.slowdown)
+
+
+def junit(verdicts: Sequence[Verdict]) -> str:
+    """The verdicts as JUnit XML."""
+    failed = sum(verdict.failed for verdict in verdicts)
+    suite = ElementTree.Element(
+        "testsuite", name="steergauge gate", tests=str(len(verdicts)), failures=str(failed)
+    )
+    for verdict in verdicts:
+        case = ElementTree.SubElement(suite, "testcase", classname="gate", name=verdict.case)
+        if verdict.failed:
+            ElementTree.SubElement(case, "failure", type=verdict.status, message=verdict.text)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def github(verdicts: Sequence[Verdict]) -> str:
+    """The failures as GitHub annotations."""
+    lines = [
+        f"::error title={_property(verdict.case)}::{_data(verdict.text)}"
+        for verdict in verdicts
+        if verdict.failed
+    ]
+    return "\n".join(lines)
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

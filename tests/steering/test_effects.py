@@ -1,0 +1,75 @@
+"""Every head's effect: the fast paths against one plain forward pass per head."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from steering import indirect_effects, mean_head_activations, resolve
+from steering.effects import can_branch
+from tests.harness.zoo import CONFIGS, save
+
+PROMPTS = ("Q: a\nA: B\n\nQ: c\nA:", "Q: hot\nA: dloc\n\nQ: big\nA: llams\n\nQ: up\nA:", "Q: x\nA:")
+ANSWERS = (" D", " down", " yes")
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    torch.set_num_threads(1)
+    folder = save(request.param, Path(tmp_path_factory.mktemp(request.param)))
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("target", ["first_token", "sequence"])
+def test_fast_paths_equal_the_naive_loop(loaded: Any, target: Any) -> None:
+    model, tokenizer = loaded
+    if target == "sequence":  # a log-probability of 10 is known to 1e-6 in float32, and no better
+        model = copy.deepcopy(model).double()
+        model.set_experts_implementation("eager")  # the fused one takes no float64
+    means = mean_head_activations(model, tokenizer, PROMPTS)
+    naive = indirect_effects(
+        model, tokenizer, PROMPTS, ANSWERS, means, path="naive", target=target
+    ).values
+    assert naive.abs().max() > 1e-4, "an effect that is nowhere proves nothing"
+    paths = ["cached_prefix", *(["branching"] if can_branch(model) else [])]
+    for path in paths:
+        found = indirect_effects(
+            model, tokenizer, PROMPTS, ANSWERS, means, path=path, target=target
+        )
+        assert (found.values - naive).abs().max().item() <= 1e-6, path
+
+
+def test_mean_head_activations_are_what_the_projection_reads(loaded: Any) -> None:
+    model, tokenizer = loaded
+    layout = resolve(model)
+    seen: list[list[torch.Tensor]] = [[] for _ in range(layout.n_layers)]
+    handles = [
+        projection.register_forward_pre_hook(
+            lambda _module, inputs, kept=kept: kept.append(inputs[0][0, -1].clone())
+        )
+        for projection, kept in zip(layout.projections, seen, strict=True)
+    ]
+    for prompt in PROMPTS:
+        with torch.no_grad():
+            model(torch.tensor([tokenizer.encode(prompt)]), use_cache=False)
+    for handle in handles:
+        handle.remove()
+    expected = torch.stack([torch.stack(kept).mean(dim=0) for kept in seen])
+    found = mean_head_activations(model, tokenizer, PROMPTS)
+    torch.testing.assert_close(found.flatten(1), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_most_architectures_branch(tmp_path: Path) -> None:
+    """Where a model stops branching, its effects are still right but slow: to be noticed."""
+    slow = set()
+    for name in CONFIGS:
+        model = AutoModelForCausalLM.from_pretrained(save(name, tmp_path / name))
+        if not can_branch(model.eval()):
+            slow.add(name)
+    assert slow <= {"bloom", "mpt"}

@@ -1,0 +1,173 @@
+"""Steering vectors: arithmetic, attaching, and the disk."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from steering import BadVector, Edit, SteeringVector
+
+WIDTH = 32
+
+
+def edit(layer: int = 1, value: float = 1.0, **more: Any) -> Edit:
+    torch.manual_seed(layer)
+    settings = {"site": "block_output", "operation": "add", **more}
+    return Edit(layer=layer, tensor=value * torch.randn(settings.pop("width", WIDTH)), **settings)
+
+
+@torch.no_grad()
+def logits(model: Any) -> torch.Tensor:
+    return model(torch.tensor([[5, 6, 7, 8]]), use_cache=False).logits
+
+
+def steered(model: Any, vector: SteeringVector) -> torch.Tensor:
+    with vector.attached(model):
+        return logits(model)
+
+
+def test_arithmetic_of_additive_vectors(model: Any) -> None:
+    one, two = SteeringVector((edit(0),), 2.0), SteeringVector((edit(1), edit(0, 3.0)))
+    total = {e.layer: e.tensor for e in (one + two).edits}
+    torch.testing.assert_close(total[0], edit(0).tensor * 2 + edit(0, 3.0).tensor)
+    torch.testing.assert_close(total[1], edit(1).tensor)
+    torch.testing.assert_close((one - one).edits[0].tensor, torch.zeros(WIDTH))
+    assert (-one).coefficient == -2.0
+    assert (0.5 * one).coefficient == 1.0
+    torch.testing.assert_close(steered(model, one + two), steered(model, one.stack(two)))
+
+
+def test_norm_and_size() -> None:
+    vector = SteeringVector((Edit("block_output", 0, "add", torch.tensor([3.0, 4.0])),), 9.0)
+    assert vector.norm == pytest.approx(5.0)
+    assert vector.nbytes == 8
+
+
+def test_edits_that_are_not_linear_do_not_add() -> None:
+    turning = SteeringVector((edit(operation="norm_preserving_add"),), 0.5)
+    with pytest.raises(BadVector, match="not linear"):
+        turning + turning
+
+
+def test_attaching_leaves_the_model_as_it_was(model: Any) -> None:
+    plain, vector = logits(model), SteeringVector((edit(0), edit(2)))
+    with vector.attached(model, coefficient=0.0):
+        assert torch.equal(logits(model), plain)
+    with vector.attached(model) as attachment:
+        assert not torch.equal(logits(model), plain)
+        with suppress(KeyError), (-vector).attached(model):
+            torch.testing.assert_close(logits(model), plain, atol=1e-4, rtol=1e-4)
+            raise KeyError
+        assert attachment.calls == 2
+    assert torch.equal(logits(model), plain)
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (edit(9), "layers 0 to 2"),
+        (edit(width=16), "width 16 at block_output, the model has 32"),
+        (edit(site="nowhere"), "site 'nowhere'"),
+        (edit(operation="explode"), "operation 'explode'"),
+        (edit(positions="some"), "positions 'some'"),
+        (edit(head=1), "expected head_output"),
+        (edit(site="head_output", head=9, width=8), "head 9, the model has 4 heads"),
+        (edit(value=float("nan")), "finite"),
+    ],
+)
+def test_what_does_not_fit_is_refused(made: Edit, expected: str, model: Any) -> None:
+    with pytest.raises(BadVector, match=expected), SteeringVector((made,)).attached(model):
+        pass
+
+
+def test_round_trip(model: Any, tmp_path: Path) -> None:
+    vector = SteeringVector(
+        (edit(0), edit(2, site="head_output", head=1, width=8, positions="continuation")),
+        0.7, "raw", {"method": "fv", "task": "letters"},
+    )  # fmt: skip
+    folder = vector.save_pretrained(tmp_path / "v")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md", "steering_config.json", "steering_vector.safetensors",
+    ]  # fmt: skip
+    loaded = SteeringVector.from_pretrained(folder, model)
+    assert torch.equal(steered(model, loaded), steered(model, vector))
+    assert loaded.provenance == vector.provenance
+    assert loaded.unit == "raw"
+
+
+def change(folder: Path, **content: Any) -> None:
+    path = folder / "steering_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **content}))
+
+
+def damage(folder: Path, kind: str) -> None:
+    config, tensors = folder / "steering_config.json", folder / "steering_vector.safetensors"
+    if kind == "no config":
+        config.unlink()
+    elif kind == "no tensors":
+        tensors.unlink()
+    elif kind == "truncated":
+        tensors.write_bytes(tensors.read_bytes()[:40])
+    elif kind == "pickle":
+        torch.save({"edit_0": torch.zeros(WIDTH)}, tensors)
+    elif kind == "other numbers":
+        save_file({"edit_0": torch.zeros(WIDTH)}, tensors)
+    elif kind == "deep":
+        config.write_text("[" * 100_000)
+    elif kind == "no json":
+        config.write_text("{")
+    else:
+        entry = json.loads(config.read_text())["edits"][0]
+        contents: dict[str, Any] = {
+            "format": {"format": 99},
+            "list": {"edits": 5},
+            "no edits": {"edits": []},
+            "missing key": {"edits": [{"layer": 1}]},
+            "layer": {"edits": [{**entry, "layer": "one"}]},
+            "other tensor": {"edits": [{**entry, "tensor": "../../etc"}]},
+            "coefficient": {"coefficient": "strong"},
+            "provenance": {"provenance": 3},
+        }
+        change(folder, **contents[kind])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "no config", "no tensors", "truncated", "pickle", "other numbers", "deep", "no json",
+        "format", "list", "no edits", "missing key", "layer", "other tensor", "coefficient",
+        "provenance",
+    ],
+)  # fmt: skip
+def test_damaged_and_hostile_folders_are_refused_in_one_line(kind: str, tmp_path: Path) -> None:
+    folder = SteeringVector((edit(),)).save_pretrained(tmp_path / "v")
+    damage(folder, kind)
+    with pytest.raises(BadVector) as caught:
+        SteeringVector.from_pretrained(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_vector_of_another_base_model_warns(model: Any, tmp_path: Path) -> None:
+    vector = SteeringVector((edit(),), provenance={"base_config_sha256": "0" * 64})
+    folder = vector.save_pretrained(tmp_path / "v")
+    with pytest.warns(UserWarning, match="fitted on"):
+        SteeringVector.from_pretrained(folder, model)
+
+
+def test_a_full_disk_keeps_the_old_vector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = SteeringVector((edit(),), 1.0).save_pretrained(tmp_path / "v")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("steering.store.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        SteeringVector((edit(value=2.0),), 5.0).save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

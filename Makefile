@@ -18,8 +18,8 @@ test: .venv/installed
 	$(BIN)/python -m pytest
 
 lint: .venv/installed
-	$(BIN)/ruff check task_defs tests/task_defs
-	$(BIN)/ruff format --check task_defs tests/task_defs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:

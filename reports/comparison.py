@@ -55,7 +55,7 @@ class Comparison:
         self.superseded = len(newest) - len(self.records)
         if not self.records:
             raise NotCompared("no records; run `steergauge compare` with this --output_path first")
-        if len({record.spec["model_hash"] for record in self.records}) > 1:
+        if len({record.spec["model_hash"] for record in newest}) > 1:
             raise NotCompared("records of several models; compare them one model at a time")
         self._by_place: dict[tuple[str, str], list[Record]] = defaultdict(list)
         for record in sorted(self.records, key=lambda r: int(r.spec["seed"])):

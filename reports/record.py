@@ -128,7 +128,7 @@ class Record:
             if _hash(lines) != content.pop("samples")["sha256"]:
                 raise BadRecord(f"{folder.name}: samples.jsonl is not what was recorded; delete it")
             metrics = {name: _metric(entry) for name, entry in content.pop("metrics").items()}
-            samples = [json.loads(line) for line in lines.splitlines()]
+            samples = [json.loads(line) for line in lines.split("\n") if line]
             return cls(metrics=metrics, samples=samples, **content)
         except (KeyError, TypeError, AttributeError) as problem:
             raise BadRecord(f"{folder.name}: fields are missing or wrong ({problem})") from problem

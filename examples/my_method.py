@@ -15,7 +15,7 @@ from steering import Edit, SteeringMethod, last_token_hidden_states, register
 @register
 @dataclass(frozen=True, kw_only=True)
 class PromptShift(SteeringMethod):
-    """Settings: the edited block (None: a third of the depth), the strength, the prompts."""
+    """Settings: the edited block (None: the middle one), the strength, the prompts."""
 
     name = "prompt_shift"
     summary = "mean shift of the last token that demonstrations cause"
@@ -26,8 +26,9 @@ class PromptShift(SteeringMethod):
 
     @classmethod
     def search_space(cls, n_layers):
-        """Every layer, and four strengths; the first value of each is the default."""
-        return {"layer": (None, *range(n_layers)), "coefficient": (1.0, 0.5, 2.0, 4.0)}
+        """Every layer, the middle first, and four strengths; the first of each is the default."""
+        layers = sorted(range(n_layers), key=lambda layer: abs(layer - n_layers // 2))
+        return {"layer": tuple(layers), "coefficient": (1.0, 0.5, 2.0, 4.0)}
 
     def fit(self, model, tokenizer, examples):
         """Capture both kinds of prompts and take the mean difference."""
@@ -37,6 +38,6 @@ class PromptShift(SteeringMethod):
         bare = [examples.prompt((), query) for *_, (query, _) in drawn]
         states = last_token_hidden_states(model, tokenizer, [*few, *bare])  # (n, l + 1, d)
         shift = (states[: len(few)] - states[len(few) :]).mean(dim=0)[1:]  # (l, d)
-        layer = len(shift) // 3 if self.layer is None else self.layer
+        layer = len(shift) // 2 if self.layer is None else self.layer
         edit = Edit("block_output", layer, "add", shift[layer].clone(), "continuation")
         return self.vector([edit], model, examples, coefficient=self.coefficient)

@@ -37,7 +37,7 @@ def layers(comparison: Comparison) -> Made | None:
     for method, suite, record in _tuned(comparison):
         for trial in _trials(record):
             settings = trial["settings"]
-            if {"layer", "coefficient"} <= settings.keys():
+            if settings.get("layer") is not None and settings.get("coefficient") is not None:
                 place = int(settings["layer"]), float(settings["coefficient"])
                 cells.setdefault((method, suite), {}).setdefault(place, []).append(trial["score"])
     if not cells:

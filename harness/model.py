@@ -19,7 +19,7 @@ SAMPLED = 4096
 
 
 def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
-    """Load a model into lm-eval.
+    """Load a model into lm-eval, and prove that it can be steered.
 
     Args:
         model: `reference` (the built-in one) or `hf`.
@@ -28,16 +28,25 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
 
     Raises:
         UsageError: an unknown model, or one that cannot be loaded.
+        UnsupportedModel: an edit at some site would not reach the logits.
     """
     arguments = dict(arguments_of(model, model_args))
+    from transformers.utils.logging import disable_progress_bar
+
     from harness.adapter import SteeredLM
+    from steering import check_sites
+
+    disable_progress_bar()
 
     arguments.setdefault("device", hflm.pop("device", None) or _device())
     try:
-        return SteeredLM(**arguments, **hflm)
+        lm = SteeredLM(**arguments, **hflm)
     except OSError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"cannot load {arguments['pretrained']!r}: {reason}") from error
+    lm.silent = True
+    check_sites(lm.model)
+    return lm
 
 
 def _device() -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import math
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from lm_eval.utils import handle_non_serializable
 from harness import behaviour
 from harness.adapter import SteeredLM
 from harness.chat import ChatExamples
-from harness.fit import Fitted, Fitter
+from harness.fit import Fitted, Fitter, source_of
 from harness.measurement import Document, Measurement, request_settings
 from harness.model import identity
 from harness.prompting import prompt
@@ -264,9 +263,7 @@ def _code(arm: Arm) -> str | None:
         return None
     digest = hashlib.sha256()
     for name in methods:
-        method = get(name)
-        digest.update(f"{name} {method.version}".encode())
-        digest.update(inspect.getsource(inspect.getmodule(method) or method).encode())
+        digest.update(f"{name} {get(name).version} {source_of(name)}".encode())
     return digest.hexdigest()[:12]
 
 

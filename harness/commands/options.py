@@ -183,13 +183,8 @@ def sources(arguments: argparse.Namespace) -> Sources:
 def open_session(arguments: argparse.Namespace, tasks: Sources, out: Path | None) -> Session:
     """Load the model, prove that it can be steered, and keep what all measurements share."""
     quiet()
-    from transformers.utils.logging import disable_progress_bar
-
     from harness.model import load
     from harness.run import Session
-    from steering import check_sites
-
-    disable_progress_bar()
 
     lm = load(
         arguments.model,
@@ -197,8 +192,6 @@ def open_session(arguments: argparse.Namespace, tasks: Sources, out: Path | None
         batch_size=arguments.batch_size,
         device=arguments.device,
     )
-    lm.silent = True
-    check_sites(lm.model)
     return Session(
         lm,
         arguments.model,

@@ -27,8 +27,7 @@ language models; claims need real models.
 
 `python -m harness.reference.train` repeats the training (seeded, about 50 minutes on 2 cores).
 
-## Its own quality, measured by `steergauge compare --model reference`
-"""
+## Its own quality, measured by `steergauge compare --model reference`"""
 
 
 def card(comparison: Comparison) -> str:

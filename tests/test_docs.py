@@ -1,0 +1,61 @@
+"""The commands of docs/new-method.md, run word for word."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "new-method.md").read_text(encoding="utf-8")
+COMMANDS = [line.strip() for line in PAGE.splitlines() if line.startswith("    steergauge ")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reader's folder after every command of the page."""
+    place = tmp_path_factory.mktemp("reader")
+    (place / "examples").symlink_to(ROOT / "examples")
+    pairs = [{"input": f"item {i}", "output": f"thing {i * i}"} for i in range(60)]
+    (place / "my-pairs.json").write_text(json.dumps(pairs))
+    for command in COMMANDS:
+        program = [sys.executable, "-m", "harness.cli", *shlex.split(command)[1:]]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            program, cwd=place, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    return place
+
+
+def rows(report: Path) -> list[dict[str, str]]:
+    with report.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arm", ["prompt_shift", "random_vector:prompt_shift", "fv", "icv"])
+def test_the_method_of_the_page_stands_in_the_table_with_its_interval(
+    folder: Path, arm: str
+) -> None:
+    own = [row for row in rows(folder / "out-mine" / "report.csv") if row["arm"] == arm]
+    assert {row["task"] for row in own} >= {"antonym", "present-past"}
+    for row in own:
+        assert float(row["low"]) <= float(row["difference"]) <= float(row["high"])
+
+
+@pytest.mark.slow
+def test_the_file_of_pairs_is_a_task_in_the_table(folder: Path) -> None:
+    arms = {row["arm"] for row in rows(folder / "out-task" / "report.csv")}
+    assert {"zero_shot", "few_shot", "fv", "icv"} <= arms
+
+
+@pytest.mark.slow
+def test_the_vector_of_the_page_is_there(folder: Path) -> None:
+    assert (folder / "vector" / "steering_vector.safetensors").exists()

@@ -32,6 +32,10 @@ class Progress(Protocol):
         """One measurement is done."""
 
 
+class Silent(Progress):
+    """Nobody watches."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """What a comparison measures.
@@ -57,8 +61,9 @@ class Grid:
                 for arm in self.arms
             ]
 
-    def run(self, session: Session, out: Path, progress: Progress) -> list[Record]:
+    def run(self, session: Session, out: Path, progress: Progress | None = None) -> list[Record]:
         """Measure what is not yet on disk below `out`; return every record of the grid."""
+        progress = progress or Silent()
         by_task = list(self.specs(session))
         every = [spec for specs in by_task for spec in specs]
         progress.start(len({_search(spec) for spec in every if spec.arm.method}), len(every))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
+from harness.choice import choose_arms
 from harness.commands.options import (
     include_methods,
     method_option,
@@ -18,17 +18,7 @@ from harness.commands.options import (
     task_options,
     writable,
 )
-from harness.errors import UsageError
 from harness.model import arguments_of
-from harness.registry import method_names
-from harness.spec import CONTROLS, DEFAULT_ARMS, parse_arms
-
-if TYPE_CHECKING:
-    from harness.sources import Sources
-    from harness.spec import Arm
-
-BUILT_IN = ("fv", "icv")
-"""The methods that the default arms name already."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +50,8 @@ def execute(arguments: argparse.Namespace) -> int:
     include_methods(arguments.include_method)
     found = sources(arguments)
     tasks = found.select(arguments.suite, arguments.tasks)
-    arms = choose_arms(arguments.arms, found, tasks)
+    named = arguments.arms.split(",") if arguments.arms else None
+    arms = choose_arms(named, found, tasks)
     arguments_of(arguments.model, arguments.model_args)
     out = writable(arguments.output_path)
 
@@ -78,24 +69,3 @@ def execute(arguments: argparse.Namespace) -> int:
         paths = write(out, records)
     show(records, paths)
     return 0
-
-
-def choose_arms(named: str | None, found: Sources, tasks: tuple[str, ...]) -> list[Arm]:
-    """The arms that are named, or those that these tasks and all known methods allow.
-
-    Raises:
-        UsageError: an unknown arm, or `instruction` named for a task without one.
-    """
-    known = method_names()
-    bare = [task for task in tasks if "instruction" not in found.metadata(task)]
-    if named is None:
-        added = [name for name in known if name not in (*BUILT_IN, *CONTROLS)]
-        every = (*DEFAULT_ARMS, *added, *(f"random_vector:{name}" for name in added))
-        return parse_arms([arm for arm in every if not (bare and arm == "instruction")], known)
-    arms = parse_arms(named.split(","), known)
-    if bare and any(arm.prompting == "instruction" for arm in arms):
-        raise UsageError(
-            f"task {bare[0]!r} has no metadata.instruction, which the arm 'instruction' asks; "
-            "add one sentence that says what to do, or leave the arm out"
-        )
-    return arms

@@ -121,9 +121,7 @@ class Failed(Exception):
 class EvalCase(pytest.Item):
     """One task and arm, with all its seeds."""
 
-    def __init__(
-        self, *, asked: Asked, task: str, arm: Arm, family: int, **kwargs: Any
-    ) -> None:
+    def __init__(self, *, asked: Asked, task: str, arm: Arm, family: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.asked, self.task, self.arm, self.family = asked, task, arm, family
 
@@ -142,11 +140,11 @@ class EvalCase(pytest.Item):
         if bad:
             raise Failed("; ".join(bad))
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], **_: Any) -> Any:
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """One line for what a user can mend, a traceback for the rest."""
         if isinstance(excinfo.value, Failed | ValueError):
             return " ".join(str(excinfo.value).split())
-        return super().repr_failure(excinfo)
+        return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Name the case."""
@@ -228,7 +226,7 @@ def evaluate(pytestconfig: pytest.Config) -> Callable[..., Record]:
 
 @pytest.fixture(scope="session")
 def steered_model(pytestconfig: pytest.Config) -> Callable[..., Any]:
-    """`with steered_model(method, task, **settings) as lm`: an lm-eval model, steered inside."""
+    """Make lm-eval models steered inside `with steered_model(method, task, **settings) as lm`."""
     from harness.evals import Asked
 
     @contextmanager

@@ -6,7 +6,8 @@ import hashlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from lm_eval.utils import handle_non_serializable
 from harness import behaviour
 from harness.adapter import SteeredLM
 from harness.chat import ChatExamples
+from harness.dose import Gauge
+from harness.errors import UsageError
 from harness.fit import Fitted, Fitter, source_of
 from harness.measurement import Document, Measurement, request_settings
 from harness.model import identity
@@ -67,6 +70,7 @@ class Session:
         chat_template: Put prompts into the model's chat template.
         gen_kwargs: Added to every task's generation settings.
         vectors: Folder that keeps the vectors of finished measurements.
+        dose: Nats per token at which methods are compared; None tunes the coefficient instead.
     """
 
     lm: SteeredLM
@@ -77,12 +81,18 @@ class Session:
     chat_template: bool = False
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
     vectors: Path | None = None
+    dose: float | None = None
 
     def __post_init__(self) -> None:
         self.model_hash = identity(self.lm)
         self.fitter = Fitter(self.lm.model, self.lm.tokenizer, self.model_hash, self.vectors)
         self._searches: dict[tuple[str, str, int, int], Search] = {}
         self._thresholds: dict[str, float] = {}
+
+    @cached_property
+    def gauge(self) -> Gauge:
+        """Measures doses on the model."""
+        return Gauge(self.lm.model, self.lm.tokenizer)
 
     def spec(self, task: str, arm: Arm, seed: int = 0, budget: int = BUDGET) -> RunSpec:
         """Say what one measurement on this model is."""
@@ -102,6 +112,7 @@ class Session:
             limit=self.limit,
             chat_template=self.chat_template,
             gen_kwargs=self.gen_kwargs,
+            dose=self.dose if arm.method else None,
             method_code=_code(arm),
         )
 
@@ -129,10 +140,21 @@ class Session:
                 documents = measurement.ask()
             return [float(d[headline]) for d in self._complete(task, documents)]
 
-        space = get(method).search_space(resolve(self.lm.model).n_layers)
+        space = dict(get(method).search_space(resolve(self.lm.model).n_layers))
+
+        def dosed(settings: dict[str, Any]) -> dict[str, Any]:
+            fitted = self.fitter.fit(method, {**settings, "seed": spec.seed}, examples)
+            strength = self.gauge.coefficient(fitted.vector, float(spec.dose or 0))
+            return {**settings, "coefficient": strength}
+
+        if spec.dose is not None and space.pop("coefficient", None) is None:
+            raise UsageError(
+                f"--dose sets coefficients, and {method!r} searches none; leave it out"
+            )
         return search(
             space,
             measure,
+            complete=dict if spec.dose is None else dosed,
             metric=headline,
             higher_is_better=higher_is_better,
             budget=spec.budget,
@@ -151,7 +173,7 @@ class Session:
 
     def headline(self, task: ConfigurableTask) -> tuple[str, bool]:
         """A task's headline metric and its direction."""
-        directions = {**task.higher_is_better(), **dict.fromkeys(behaviour.ADDED, True)}
+        directions = {**task.higher_is_better(), **behaviour.ADDED}
         metadata = task.config.metadata or {}
         name = str(metadata.get("headline") or next(iter(task.higher_is_better())))
         return name, bool(directions[name])
@@ -184,7 +206,7 @@ class Session:
             metrics=measured.metrics,
             headline=headline,
             samples=measured.documents,
-            fit=_fit(fitted) if fitted else None,
+            fit=self._fit(fitted) if fitted else None,
             tuning=found.as_json() if found else None,
             proof=measured.proof,
             timings={
@@ -197,6 +219,16 @@ class Session:
             provenance={**provenance(), "model_hash": self.model_hash, "task_hash": spec.task_hash},
             lm_eval=measured.lm_eval,
         )
+
+    def _fit(self, fitted: Fitted) -> dict[str, Any]:
+        vector = fitted.vector
+        return {
+            **describe(vector),
+            "seconds": fitted.seconds,
+            "bytes": vector.nbytes,
+            "norm": vector.norm,
+            "dose": asdict(self.gauge.measure(vector)),
+        }
 
     def measure(self, task: ConfigurableTask, vector: SteeringVector | None) -> Measured:
         """Ask a task's test documents through lm-eval, steered or not."""
@@ -252,7 +284,8 @@ class Session:
             found[name] = Metric(float(results[key]), stderr, len(documents), bool(higher))
         added = (task.config.metadata or {}).get("added_by_harness") or ()
         for name in added:
-            found[name] = mean([float(document[name]) for document in documents])
+            values = [float(document[name]) for document in documents]
+            found[name] = mean(values, behaviour.ADDED[name])
         return found
 
 
@@ -286,16 +319,6 @@ def _document(sample: dict[str, Any]) -> Document:
         "target": str(sample["target"]).strip(),
         "output": answer if isinstance(answer, str) else None,
         **{name: sample[name] for name in sample["metrics"]},
-    }
-
-
-def _fit(fitted: Fitted) -> dict[str, Any]:
-    vector: SteeringVector = fitted.vector
-    return {
-        **describe(vector),
-        "seconds": fitted.seconds,
-        "bytes": vector.nbytes,
-        "norm": vector.norm,
     }
 
 

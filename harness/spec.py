@@ -111,6 +111,7 @@ class RunSpec:
     limit: int | None = None
     chat_template: bool = False
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
+    dose: float | None = None
     method_code: str | None = None
     protocol: int = PROTOCOL
 

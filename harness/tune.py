@@ -110,6 +110,7 @@ def search(
     higher_is_better: bool = True,
     budget: int = BUDGET,
     seed: int = 0,
+    complete: Callable[[Settings], Settings] = dict,
 ) -> Search:
     """Try configurations and keep every score.
 
@@ -121,11 +122,14 @@ def search(
         higher_is_better: Its direction.
         budget: Configurations tried.
         seed: Seed of the draw of configurations.
+        complete: Adds settings that follow from the searched ones, such as the coefficient of a
+            dose; what it raises as a ValueError is the trial's error too.
     """
     trials, documents = [], 0
     for settings in configurations(space, budget, seed):
         started = time.perf_counter()
         try:
+            settings = complete(settings)
             scores = measure(settings)
         except ValueError as problem:
             seconds = time.perf_counter() - started

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.columns import suite_title
 from reports.comparison import BASELINE, Comparison
+from reports.costs import arm_cost
 from reports.stats import interval, pareto_front
-from reports.tables import arm_cost
 
 Made = tuple[Canvas, str, str]
 

@@ -12,7 +12,7 @@ import jinja2
 from reports.claim import Answer
 from reports.plots import Figure
 from reports.samples import Sample
-from reports.tables import Table
+from reports.table import Table
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -1,14 +1,8 @@
-"""Tables of a comparison, each as columns and rows; every output format reads the same ones."""
+"""What arms reach, by suite and by task, and how they differ."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from tabulate import tabulate
 
 from reports.columns import (
     Column,
@@ -20,65 +14,12 @@ from reports.columns import (
     ratio,
     seconds,
     signed,
-    size,
     suite_title,
 )
 from reports.comparison import BASELINE, Comparison
-from reports.record import Record
+from reports.costs import arm_cost
 from reports.stats import Difference, holm
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table.
-
-    Attributes:
-        title: Its heading.
-        note: What a reader must know to read it.
-        columns: What is shown.
-        rows: One mapping per row.
-    """
-
-    title: str
-    note: str
-    columns: Sequence[Column]
-    rows: Sequence[Row]
-
-    def texts(self) -> list[list[str]]:
-        """Every cell as text."""
-        return [[column.text(row) for column in self.columns] for row in self.rows]
-
-    def markdown(self) -> str:
-        """A GitHub table."""
-        align = ["right" if column.numeric else "left" for column in self.columns]
-        cells = [[text.replace("|", "\\|") for text in row] for row in self.texts()]
-        headers = [column.title for column in self.columns]
-        return tabulate(cells, headers, "pipe", colalign=align, disable_numparse=True)
-
-    def latex(self) -> str:
-        """A booktabs table."""
-        headers = [column.title for column in self.columns]
-        align = ["right" if column.numeric else "left" for column in self.columns]
-        body = tabulate(
-            self.texts(), headers, "latex_booktabs", colalign=align, disable_numparse=True
-        )
-        for sign, command in (
-            ("↑", r"$\uparrow$"), ("↓", r"$\downarrow$"), ("−", "$-$"), ("–", "--"),
-            ("×", r"$\times$"), ("Δ", r"$\Delta$"),
-        ):  # fmt: skip
-            body = body.replace(sign, command)
-        return f"% {self.title}\n{body}\n"
-
-    def csv(self) -> str:
-        """Raw values, one row per line."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([column.key for column in self.columns])
-        for row in self.rows:
-            writer.writerow([row.get(column.key) for column in self.columns])
-        return out.getvalue()
+from reports.table import Row, Table
 
 
 def suite_table(comparison: Comparison, suite: str) -> Table:
@@ -193,60 +134,6 @@ def whole_table(comparison: Comparison, suite: str) -> Table | None:
     return Table(f"{suite_title(suite)}: every metric", note, columns, rows)
 
 
-def settings_table(comparison: Comparison) -> Table:
-    """What the tuning chose, on which validation score."""
-    rows: list[Row] = []
-    for record in sorted(comparison.records, key=lambda r: (r.spec["task"], r.arm, r.spec["seed"])):
-        if record.tuning is None or record.spec["arm"].get("matched") or "@" in record.arm:
-            continue
-        scores = [t["score"] for t in record.tuning["trials"] if t["score"] is not None]
-        better = max if record.tuning["higher_is_better"] else min
-        chosen = ", ".join(f"{k}={v}" for k, v in record.tuning["chosen"].items())
-        rows.append(
-            {
-                "task": record.spec["task"], "arm": record.arm, "seed": record.spec["seed"],
-                "chosen": chosen, "validation": better(scores),
-                "tried": len(record.tuning["trials"]),
-                "documents": record.tuning["documents"], "tune_s": record.timings.get("tune_s"),
-            }
-        )  # fmt: skip
-    columns = [
-        Column("task", "task"), Column("arm", "arm"), Column("seed", "seed", fixed(0)),
-        Column("chosen", "chosen settings"), Column("validation", "validation", fixed()),
-        Column("documents", "documents", fixed(0)), Column("tried", "tried", fixed(0)),
-        Column("tune_s", "tuning s", seconds, False),
-    ]  # fmt: skip
-    note = "Every method gets the same number of configurations, scored on the validation split."
-    return Table("Chosen settings", note, columns, rows)
-
-
-def cost_table(comparison: Comparison) -> Table:
-    """Quality and cost of every arm in one place, over all tasks."""
-    rows: list[Row] = []
-    for arm in comparison.arms:
-        row: Row = {"arm": arm}
-        for suite, tasks in comparison.suites.items():
-            cell = comparison.cell(arm, tasks)
-            row[suite] = None if cell is None else cell.value
-        tasks = [t for ts in comparison.suites.values() for t in ts if comparison.of(t, arm)]
-        rows.append({**row, **arm_cost(comparison, arm, tasks)})
-    suites = [Column(s, suite_title(s), fixed(), True) for s in comparison.suites]
-    columns = [
-        Column("arm", "arm"), *suites,
-        Column("fit_s", "fit s", seconds, False), Column("tune_s", "tuning s", seconds, False),
-        Column("ms_per_doc", "ms/doc", fixed(2), False),
-        Column("overhead", f"cost/{BASELINE}", ratio, False),
-        Column("bytes", "vector", size, False),
-        Column("peak_memory_bytes", "peak memory", size, False),
-    ]  # fmt: skip
-    note = (
-        "fit and tuning seconds are summed over tasks and are those of a fit on its own, work "
-        "shared with other arms included; ms/doc is the evaluation alone; the "
-        "vector's size is that of one task; peak memory is the process's so far."
-    )
-    return Table("Quality and cost", note, columns, rows)
-
-
 def _against_baseline(comparison: Comparison, arm: str, tasks: Sequence[str]) -> Row:
     measured = all(comparison.of(task, BASELINE) for task in tasks)
     if arm == BASELINE or not measured:
@@ -266,37 +153,6 @@ def _adjust(rows: list[Row]) -> None:
     tested = [row for row in rows if "p" in row]
     for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = p
-
-
-def arm_cost(comparison: Comparison, arm: str, tasks: Sequence[str]) -> Row:
-    """What an arm cost over some tasks: seconds are summed over tasks, averaged over fits."""
-    records = [record for task in tasks for record in comparison.of(task, arm)]
-    baseline = [record for task in tasks for record in comparison.of(task, BASELINE)]
-    fits = max(1, len({record.spec["seed"] for record in records}))
-    per_document = _per_document(records)
-    plain = _per_document(baseline)
-    return {
-        "fit_s": _total(records, "fit_s", fits),
-        "tune_s": _total(records, "tune_s", fits),
-        "eval_s": _total(records, "eval_s", fits),
-        "ms_per_doc": per_document,
-        "overhead": per_document / plain if per_document and plain else None,
-        "bytes": max((r.fit["bytes"] for r in records if r.fit), default=None),
-        "peak_memory_bytes": max(
-            (r.timings.get("peak_memory_bytes") or 0 for r in records), default=None
-        ),
-    }
-
-
-def _total(records: Sequence[Record], key: str, fits: int) -> float | None:
-    found = [r.timings[key] for r in records if r.timings.get(key) is not None]
-    return sum(found) / fits if found else None
-
-
-def _per_document(records: Sequence[Record]) -> float | None:
-    seconds_spent = sum(r.timings.get("eval_s") or 0.0 for r in records)
-    documents = sum(len(r.samples) for r in records)
-    return 1000 * seconds_spent / documents if documents else None
 
 
 def _direction(comparison: Comparison, tasks: Sequence[str]) -> bool | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.columns import Column, ratio, seconds, size
-from reports.tables import Table
+from reports.table import Table
 
 
 class BadTimings(ValueError):

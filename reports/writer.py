@@ -8,21 +8,16 @@ from pathlib import Path
 
 from reports.claim import answers, summary, verdict
 from reports.comparison import Comparison, by_model
+from reports.costs import cost_table
 from reports.frame import frame
 from reports.page import Chapter, render
 from reports.plots import Figure, draw
 from reports.record import Record, write_atomically
 from reports.samples import Sample, samples
-from reports.tables import (
-    Table,
-    cost_table,
-    difference_table,
-    settings_table,
-    suite_table,
-    task_table,
-    whole_table,
-)
+from reports.table import Table
+from reports.tables import difference_table, suite_table, task_table, whole_table
 from reports.timing import timing_table
+from reports.tuned import seeds_table, settings_table
 
 TITLE = "steergauge report"
 DUEL = ("fv", "icv")
@@ -75,8 +70,7 @@ def tables(comparison: Comparison) -> list[Table]:
         found.append(task_table(comparison, suite))
         if any(comparison.of(t, DUEL[0]) and comparison.of(t, DUEL[1]) for t in tasks):
             found.append(difference_table(comparison, suite, *DUEL))
-        whole = whole_table(comparison, suite)
-        found += [whole] if whole else []
+        found += filter(None, [whole_table(comparison, suite), seeds_table(comparison, suite)])
     chosen = settings_table(comparison)
     return [*found, chosen] if chosen.rows else found
 

@@ -14,6 +14,7 @@ from harness.commands.options import (
     out_option,
     positive,
     quiet,
+    real,
     sources,
     task_options,
     writable,
@@ -41,6 +42,11 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--budget", type=positive, default=24, metavar="N",
         help="configurations that each method gets on each task (default: 24)",
     )  # fmt: skip
+    group.add_argument(
+        "--dose", type=real, metavar="NATS",
+        help="compare methods at equal strength: coefficients give this KL from the unsteered "
+        "model on neutral text, and only the other settings are tuned",
+    )  # fmt: skip
     out_option(parser, "out", "records and report; the same command again continues there")
 
 
@@ -60,6 +66,7 @@ def execute(arguments: argparse.Namespace) -> int:
     with Bars() as bars:
         bars.loading(arguments.model)
         session = open_session(arguments, found, out)
+        session.dose = arguments.dose
         from harness.grid import Grid
 
         records = Grid(tasks, arms, arguments.seeds, arguments.budget).run(session, out, bars)

@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import json
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -160,12 +161,15 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def reals(text: str) -> tuple[float, ...]:
-    """`0.5,1,2`."""
+def real(text: str) -> float:
+    """A number above 0."""
     try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list such as 0.5,1,2") from problem
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return found
 
 
 def sources(arguments: argparse.Namespace) -> Sources:

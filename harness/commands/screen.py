@@ -19,7 +19,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from reports.record import Record
-    from reports.tables import Table as Report
+    from reports.table import Table as Report
     from reports.writer import Paths
 
 SHOWN = ("arm", "value", "difference", "interval", "p_holm", "fit_s", "ms_per_doc")

@@ -106,6 +106,7 @@ def test_run_id_is_the_hash_of_what_is_said_here() -> None:
         "arm": {"name": "fv", "prompting": "zero_shot", "method": "fv", "matched": None},
         "budget": 24,
         "chat_template": False,
+        "dose": None,
         "gen_kwargs": {},
         "limit": None,
         "model": "hf",
@@ -140,6 +141,7 @@ def test_every_field_changes_the_run_id() -> None:
         "limit": 4,
         "chat_template": True,
         "gen_kwargs": {"max_gen_toks": 8},
+        "dose": 0.5,
         "method_code": "0",
         "protocol": 2,
     }

@@ -9,7 +9,8 @@ import pytest
 
 from reports.claim import answers, summary, verdict
 from reports.comparison import Comparison, NotCompared, by_model
-from reports.tables import difference_table, settings_table, suite_table, task_table
+from reports.tables import difference_table, suite_table, task_table
+from reports.tuned import settings_table
 from tests.reports.records import comparison_records, record
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.harness.plugin.conftest import run
 
-TESTS = '''
+TESTS = """
 import pytest
 
 ASKED = {"data": "pairs.json", "arms": ["zero_shot", "fv"], "budget": 2, "limit": 4}
@@ -28,7 +28,7 @@ def test_steered_model(steered_model):
     with steered_model("icv", "antonym", coefficient=0.5) as lm:
         assert lm.vector.coefficient == 0.5
     assert lm.vector is None
-'''
+"""
 
 
 def test_fixtures(project: pytest.Pytester) -> None:

@@ -226,7 +226,10 @@ def evaluate(pytestconfig: pytest.Config) -> Callable[..., Record]:
 
 @pytest.fixture(scope="session")
 def steered_model(pytestconfig: pytest.Config) -> Callable[..., Any]:
-    """Make lm-eval models steered inside `with steered_model(method, task, **settings) as lm`."""
+    """Lend the model, steered by a fitted vector.
+
+    Inside `with steered_model("fv", "antonym", layer=3) as lm` lm is the steered lm-eval model.
+    """
     from harness.evals import Asked
 
     @contextmanager

@@ -16,7 +16,7 @@ from reports.gate import Rule, judge
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-ASKED = Asked(tasks=("present-past",), arms=("zero_shot", "fv"))
+ASKED = Asked(tasks=("country-capital",), arms=("zero_shot", "fv"))
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def _warnings(comparison: Comparison) -> list[str]:
         found.append("Measured with --limit: a trial of the machinery, not a result.")
     if comparison.records[0].spec["model"] == "reference":
         found.append(
-            "The model `reference` is a measuring instrument for demonstrations and regression "
+            "The built-in model is a measuring instrument for demonstrations and regression "
             "runs: it was trained on every pair, test split included. Claims about language "
             "models need language models."
         )

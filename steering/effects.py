@@ -3,7 +3,8 @@
 For each head: put its mean activation in its place at the last prompt token, finish the forward
 pass, and see how much likelier the right answer has become. Three ways to the same numbers:
 
-* `branching`: every head in one forward pass;
+* `staged`: every head in one forward pass, each from its own layer on;
+* `branching`: the same with every head from the first layer on;
 * `cached_prefix`: the prompt's beginning once, then single steps in batches;
 * `naive`: one forward pass per head, as the paper's code does; the slow twin of the tests.
 """
@@ -16,6 +17,7 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -29,13 +31,13 @@ from steering.hooks import Change, changing
 from steering.memo import recall
 from steering.sites import resolve
 
-Path = Literal["auto", "branching", "cached_prefix", "naive"]
+Path = Literal["auto", "staged", "branching", "cached_prefix", "naive"]
 Target = Literal["first_token", "sequence"]
 
 STEP_ROWS = 64
 """Rows of one batch of single steps."""
 
-_branches: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+_best: WeakKeyDictionary[nn.Module, Path] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +73,14 @@ def indirect_effects(
         prompts: n prompts with shuffled labels.
         answers: n right answers as they follow their prompt.
         means: Mean head activations (l, h, d_h).
-        path: `auto` branches where a probe shows that the model can.
+        path: `auto` takes the fastest one that a probe shows to be right.
         target: What counts as the answer: its first token's probability, or the mean
             log-probability of all its tokens.
         bos: As in `activations.prompt_ids`.
     """
 
     def compute() -> Effects:
-        taken = path if path != "auto" else ("branching" if can_branch(model) else "cached_prefix")
+        taken = best_path(model) if path == "auto" else path
         layout = resolve(model)
         heads = [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
         asked, wanted = answer_ids(tokenizer, prompts, answers, bos=bos)
@@ -171,21 +173,23 @@ def _replacing(
 
 
 PATHS: dict[str, Callable[..., Tensor]] = {
-    "branching": patched_log_probs,
+    "staged": patched_log_probs,
+    "branching": partial(patched_log_probs, staged=False),
     "cached_prefix": cached_log_probs,
     "naive": naive_log_probs,
 }
 
 
-def can_branch(model: Any) -> bool:
-    """Whether branched passes agree with plain ones on this model; probed once."""
-    if model not in _branches:
-        _branches[model] = _probe(model)
-    return _branches[model]
+def best_path(model: Any) -> Path:
+    """The fastest path that agrees with plain forward passes on this model; probed once."""
+    if model not in _best:
+        fast: tuple[Path, ...] = ("staged", "branching")
+        _best[model] = next((path for path in fast if _agrees(model, path)), "cached_prefix")
+    return _best[model]
 
 
-def _probe(model: Any) -> bool:
-    """Compare log-probabilities of nine random tokens, patched at the first and the last head."""
+def _agrees(model: Any, path: Path) -> bool:
+    """Compare log-probabilities of nine random tokens, patched at heads of all depths."""
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return False
     layout = resolve(model)
@@ -193,11 +197,12 @@ def _probe(model: Any) -> bool:
     size = model.get_input_embeddings().num_embeddings
     ids = torch.randint(min(3, size - 1), size, (9,), generator=generator).tolist()
     means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim, generator=generator)
-    variants = [(0, 0), (layout.n_layers - 1, layout.n_heads - 1)]
+    last = layout.n_layers - 1
+    variants = [(last, layout.n_heads - 1), (0, 0), (last // 2, 0), (last, 0)]
     try:
-        branched = patched_log_probs(model, ids[:6], ids[6:], variants, means)
+        fast = PATHS[path](model, ids[:6], ids[6:], variants, means)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return False
     plain = naive_log_probs(model, ids[:6], ids[6:], variants, means)
     allowed = 1e-4 if model.dtype == torch.float32 else 0.1
-    return bool(((branched - plain).abs() <= allowed).all())
+    return bool(((fast - plain).abs() <= allowed).all())

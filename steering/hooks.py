@@ -65,6 +65,31 @@ def _before(change: Change) -> Callable[..., Any]:
 
 
 @contextmanager
+def entering(
+    model: nn.Module, enter: Callable[[int, dict[str, Any]], dict[str, Any]]
+) -> Iterator[None]:
+    """Pass the arguments of every block, by name and in order, through a function.
+
+    Args:
+        model: A Hugging Face decoder.
+        enter: (layer, arguments) -> the arguments that the block gets instead.
+    """
+
+    def before(layer: int, names: list[str]) -> Callable[..., Any]:
+        def hook(_module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return (), enter(layer, {**dict(zip(names, inputs, strict=False)), **kwargs})
+
+        return hook
+
+    with ExitStack() as stack:
+        for layer, block in enumerate(resolve(model).blocks):
+            names = list(inspect.signature(block.forward).parameters)
+            handle = block.register_forward_pre_hook(before(layer, names), with_kwargs=True)
+            stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
 def watching(model: nn.Module, begin: Callable[[Pass], None]) -> Iterator[None]:
     """Tell what is known about each forward pass before it begins, and the prompt of `generate`.
 

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from steering import indirect_effects, mean_head_activations, resolve
-from steering.effects import can_branch
+from steering.effects import best_path
 from tests.harness.zoo import CONFIGS, save
 
 PROMPTS = ("Q: a\nA: B\n\nQ: c\nA:", "Q: hot\nA: dloc\n\nQ: big\nA: llams\n\nQ: up\nA:", "Q: x\nA:")
@@ -37,8 +37,9 @@ def test_fast_paths_equal_the_naive_loop(loaded: Any, target: Any) -> None:
         model, tokenizer, PROMPTS, ANSWERS, means, path="naive", target=target
     ).values
     assert naive.abs().max() > 1e-4, "an effect that is nowhere proves nothing"
-    paths = ["cached_prefix", *(["branching"] if can_branch(model) else [])]
-    for path in paths:
+    fast = ["staged", "branching"]
+    branching = fast[fast.index(best_path(model)) :] if best_path(model) in fast else []
+    for path in ("cached_prefix", *branching):
         found = indirect_effects(
             model, tokenizer, PROMPTS, ANSWERS, means, path=path, target=target
         )
@@ -65,11 +66,11 @@ def test_mean_head_activations_are_what_the_projection_reads(loaded: Any) -> Non
     torch.testing.assert_close(found.flatten(1), expected, atol=1e-5, rtol=1e-5)
 
 
-def test_most_architectures_branch(tmp_path: Path) -> None:
+def test_most_architectures_take_the_fastest_path(tmp_path: Path) -> None:
     """Where a model stops branching, its effects are still right but slow: to be noticed."""
     slow = set()
     for name in CONFIGS:
         model = AutoModelForCausalLM.from_pretrained(save(name, tmp_path / name))
-        if not can_branch(model.eval()):
+        if best_path(model.eval()) != "staged":
             slow.add(name)
     assert slow <= {"bloom", "mpt"}

@@ -105,7 +105,7 @@ def test_mean_head_activations(oracle: Oracle) -> None:
     assert_near(found, oracle.expected["mean_head_activations"])
 
 
-@pytest.mark.parametrize("path", ["branching", "cached_prefix", "naive"])
+@pytest.mark.parametrize("path", ["staged", "branching", "cached_prefix", "naive"])
 def test_indirect_effects(oracle: Oracle, path: Any) -> None:
     means = oracle.expected["mean_head_activations"]
     found = indirect_effects(

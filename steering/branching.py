@@ -98,7 +98,8 @@ def _one_pass(
         logits = model(
             input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, **extra
         ).logits[0, -k * m :]
-    return logits.view(k, m, -1)
+    found: Tensor = logits.view(k, m, -1)
+    return found
 
 
 @contextmanager
@@ -164,9 +165,7 @@ def patched_log_probs(
     """
     layout = resolve(model)
 
-    def changes(
-        chosen: Sequence[int], places: Sequence[slice]
-    ) -> Mapping[tuple[str, int], Change]:
+    def changes(chosen: Sequence[int], places: Sequence[slice]) -> Mapping[tuple[str, int], Change]:
         return {
             ("head_output", layer): _patch(layer, [variants[i] for i in chosen], places)
             for layer in sorted({variants[i][0] for i in chosen})

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from steering.errors import BadVector
 from steering.hooks import Change, changing, watching
-from steering.operations import OPERATIONS
+from steering.operations import OPERATIONS, Coefficient
 from steering.positions import POSITIONS, Pass
 from steering.sites import SITES, resolve
 
@@ -89,7 +89,7 @@ class Attachment:
             now.prompt_lengths, now.lengths = self._rows
         self._now, self._counted = now, False
 
-    def _edit(self, edit: Edit, columns: slice | None, coefficient: float) -> Change:
+    def _edit(self, edit: Edit, columns: slice | None, coefficient: Coefficient) -> Change:
         operation, on_device = OPERATIONS[edit.operation], edit.tensor
 
         def change(x: Tensor) -> Tensor | None:
@@ -186,19 +186,24 @@ class SteeringVector:
         return replace(self, provenance={**self.provenance, **facts})
 
     @contextmanager
-    def attached(self, model: nn.Module, coefficient: float | None = None) -> Iterator[Attachment]:
+    def attached(
+        self, model: nn.Module, coefficient: Coefficient | None = None
+    ) -> Iterator[Attachment]:
         """Steer a model inside a block; afterwards it is as it was, also after an exception.
 
         Args:
             model: A Hugging Face decoder.
-            coefficient: Instead of the vector's own.
+            coefficient: Instead of the vector's own; a tensor (b) gives each row of a batch its
+                own.
 
         Raises:
             BadVector: The vector does not fit the model.
         """
-        strength = self.coefficient if coefficient is None else float(coefficient)
-        if not math.isfinite(strength):
+        strength = self.coefficient if coefficient is None else coefficient
+        if not bool(torch.as_tensor(strength).isfinite().all()):
             raise BadVector(f"coefficient {strength}; expected a finite number")
+        if isinstance(strength, Tensor):
+            strength = strength[:, None, None]
         layout = resolve(model)
         attachment = Attachment()
         changes: dict[tuple[str, int], list[Change]] = {}
@@ -207,7 +212,7 @@ class SteeringVector:
             change = attachment._edit(edit, columns, strength)
             changes.setdefault((edit.site, edit.layer), []).append(change)
         with ExitStack() as stack:
-            if strength != 0:
+            if bool(torch.as_tensor(strength).any()):
                 stack.enter_context(watching(model, attachment._begin))
                 chained = {place: _chain(parts) for place, parts in changes.items()}
                 stack.enter_context(changing(model, chained))

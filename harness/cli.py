@@ -1,4 +1,4 @@
-"""The command line: `steergauge compare | run | fit | gate | report | ls | validate | lm-eval`.
+"""The command line: `steergauge compare | run | fit | sweep | gate | report | ls | validate ...`.
 
 Nothing heavy is imported before a command runs: `steergauge --help` answers at once.
 """
@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": "measure every arm on both suites and write the report: the main job",
     "run": "measure a model, steered by a saved vector or not, on any lm-eval task",
     "fit": "fit a steering vector on a task's train split and save it",
+    "sweep": "one method over layers, coefficients and numbers of heads, on one task",
     "gate": "compare records with a committed baseline; exit 1 on a regression",
     "report": "write the report anew from the records of a folder",
     "ls": "list methods, tasks and arms",

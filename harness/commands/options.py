@@ -161,6 +161,17 @@ def numbers(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def reals(text: str) -> tuple[float, ...]:
+    """`0.5,1,2`; any finite numbers."""
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list such as 0.5,1,2") from problem
+    if not all(map(math.isfinite, found)):
+        raise argparse.ArgumentTypeError(f"{text!r} holds a number that is not finite")
+    return tuple(dict.fromkeys(found))
+
+
 def real(text: str) -> float:
     """A number above 0."""
     try:

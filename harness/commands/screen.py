@@ -90,7 +90,7 @@ def show(records: Sequence[Record], paths: Paths) -> None:
     console = Console(width=None if sys.stdout.isatty() else WIDE)
     for comparison in by_model(records):
         for suite in comparison.suites:
-            console.print(_drawn(suite_table(comparison, suite)))
+            console.print(drawn(suite_table(comparison, suite), SHOWN))
         for line in summary(comparison):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         if comparison.limited:
@@ -99,9 +99,9 @@ def show(records: Sequence[Record], paths: Paths) -> None:
     console.print(f"        {paths.markdown}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _drawn(report: Report) -> Table:
-    """A report's table for the terminal."""
-    columns = [column for column in report.columns if column.key in SHOWN]
+def drawn(report: Report, shown: Sequence[str]) -> Table:
+    """Some columns of a report's table for the terminal."""
+    columns = [column for column in report.columns if column.key in shown]
     table = Table(title=report.title, title_justify="left")
     for column in columns:
         table.add_column(column.title, justify="right" if column.numeric else "left")

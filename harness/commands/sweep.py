@@ -1,0 +1,112 @@
+"""`steergauge sweep`: a method over layers, coefficients and numbers of heads."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from harness.commands.options import (
+    include_methods,
+    key_values,
+    method_option,
+    model_options,
+    numbers,
+    open_session,
+    out_option,
+    quiet,
+    reals,
+    sources,
+    task_options,
+    writable,
+)
+from harness.errors import UsageError
+
+COEFFICIENTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    model_options(parser)
+    task_options(parser)
+    method_option(parser)
+    group = parser.add_argument_group("grid")
+    group.add_argument("--method", default="fv", metavar="NAME", help="(default: fv)")
+    group.add_argument(
+        "--settings", type=key_values, default={}, metavar="KEY=VALUE,...",
+        help="the method's other settings",
+    )  # fmt: skip
+    group.add_argument(
+        "--layers", type=numbers, default=(), metavar="N,...",
+        help="0-based blocks (default: all; a method that edits every layer stays where it is)",
+    )  # fmt: skip
+    group.add_argument(
+        "--coefficients", type=reals, default=COEFFICIENTS, metavar="X,...",
+        help=f"(default: {','.join(f'{c:g}' for c in COEFFICIENTS)})",
+    )  # fmt: skip
+    group.add_argument("--heads", type=numbers, default=(), metavar="N,...", help="of fv")
+    group.add_argument(
+        "--metric", choices=("acc", "logprob"), default="acc",
+        help="acc: the whole answer is the greedy one; logprob: mean per token (default: acc)",
+    )  # fmt: skip
+    group.add_argument(
+        "--split", choices=("validation", "test"), default="validation",
+        help="settings are chosen on validation (default)",
+    )  # fmt: skip
+    group.add_argument(
+        "--prompting", choices=("zero_shot", "few_shot", "shuffled_few_shot"), default="zero_shot",
+        help="what the vector is added to (default: zero_shot)",
+    )  # fmt: skip
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    out_option(parser, "sweep", "sweep.csv and a heat map")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Sweep, print the table, write the files."""
+    quiet()
+    include_methods(arguments.include_method)
+    from steering import get
+
+    get(arguments.method).from_settings(arguments.settings)
+    found = sources(arguments)
+    tasks = found.select(arguments.suite, arguments.tasks)
+    if len(tasks) != 1:
+        raise UsageError(f"a grid is swept on one task, got {len(tasks)}; name one with --tasks")
+    out = writable(arguments.output_path)
+    session = open_session(arguments, found, None)
+
+    from harness.spec import Arm
+    from harness.sweeping import sweep_task
+
+    cells = sweep_task(
+        session,
+        session.spec(tasks[0], Arm(arguments.prompting, arguments.prompting), arguments.seed),
+        arguments.method,
+        settings=arguments.settings,
+        layers=arguments.layers,
+        coefficients=arguments.coefficients,
+        heads=arguments.heads,
+        split=arguments.split,
+    )
+    _show(f"{arguments.method} on {tasks[0]}", arguments.metric, cells, out)
+    return 0
+
+
+def _show(title: str, metric: str, cells: list[dict[str, Any]], out: Any) -> None:
+    from rich.console import Console
+
+    from harness.commands.screen import drawn
+    from reports.heat import Heat
+
+    heat = Heat(title, metric, cells)
+    console = Console()
+    for table in heat.tables():
+        console.print(drawn(table, [column.key for column in table.columns]))
+    best = max(cells, key=lambda cell: float(cell[metric]))
+    place = ", ".join(f"{key} {best[key]}" for key in ("heads", "layer") if best[key] is not None)
+    console.print(
+        f"best of {len(cells)} cells on {best['n']} documents: {metric} {best[metric]:.3f} at "
+        f"{place}{', ' if place else ''}coefficient {best['coefficient']:g}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    for path in heat.write(out):
+        console.print(str(path), highlight=False, soft_wrap=True)

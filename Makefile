@@ -1,9 +1,10 @@
-# `make demo` runs the main job, `make test` the suite; both create .venv when it is missing.
+# `make demo` runs the main job, `make test` the suite, `make bench` the timing benchmarks; each
+# creates .venv when it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE = 1
 
-.PHONY: demo test lint clean
+.PHONY: demo test bench lint clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -16,6 +17,10 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+bench: .venv/installed
+	$(BIN)/python -m pytest tests/benchmarks -o addopts= -p no:xdist --benchmark-only \
+		--benchmark-json bench.json --benchmark-columns median,iqr,rounds
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -1,0 +1,94 @@
+"""Effects of all heads: one branched pass against one forward pass per head."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from harness.adapter import SteeredLM
+from steering import mean_head_activations, resolve
+from steering.effects import PATHS
+from steering.prompts import shuffled_prompts
+from task_defs import examples
+from tests.benchmarks.conftest import Clock, ids, shaped
+
+NAMES = ["naive", "cached_prefix", "branching", "staged"]
+
+
+def every_head(model: Any) -> list[tuple[int, int]]:
+    layout = resolve(model)
+    return [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
+
+
+@pytest.fixture(scope="module")
+def case(reference: SteeredLM) -> tuple[Any, list[int], list[int], Any]:
+    """A 10-shot prompt of the built-in model."""
+    model, tokenizer = reference.model, reference.tokenizer
+    prompts, answers = shuffled_prompts(examples("antonym", split="train"), 1, 10, 0)
+    means = mean_head_activations(model, tokenizer, prompts)
+    return model, tokenizer.encode(prompts[0]), tokenizer.encode(answers[0])[:1], means
+
+
+@pytest.mark.benchmark(group="AIE, built-in model, 10 shots")
+@pytest.mark.parametrize("path", NAMES)
+def test_built_in(clock: Clock, case: Any, path: str) -> None:
+    model, prompt, answer, means = case
+    expected = PATHS["naive"](model, prompt, answer, every_head(model), means)
+    found = clock(
+        lambda: PATHS[path](model, prompt, answer, every_head(model), means),
+        baseline=path == "naive",
+    )
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.benchmark(group="AIE, 12 x 12, 100 tokens")
+@pytest.mark.parametrize("path", NAMES)
+def test_gpt2_small_shape(clock: Clock, small: Any, path: str) -> None:
+    layout = resolve(small)
+    means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim)
+    clock(
+        lambda: PATHS[path](small, ids(100), ids(1), every_head(small), means),
+        baseline=path == "naive",
+        rounds=2 if path == "naive" else 7,
+    )
+
+
+@pytest.mark.benchmark(group="AIE, heads times 4 at one width")
+@pytest.mark.parametrize("heads", [3, 12])
+def test_more_heads(clock: Clock, heads: int) -> None:
+    model = shaped(12, heads)
+    layout = resolve(model)
+    means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim)
+    clock(
+        lambda: PATHS["staged"](model, ids(100), ids(1), every_head(model), means),
+        baseline=heads == 3,
+    )
+
+
+@pytest.mark.benchmark(group="matrix rate, 12 x 12")
+@pytest.mark.parametrize("what", ["matrix products alone", "branched pass"])
+def test_share_of_the_matrix_rate(clock: Clock, small: Any, what: str) -> None:
+    """The pass against its own matrix products, at their own shapes, and nothing else."""
+    layout = resolve(small)
+    tokens, copies, d = 100, layout.n_layers * layout.n_heads, layout.hidden_size
+    if what == "branched pass":
+        means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim)
+        heads = every_head(small)
+        clock(lambda: PATHS["branching"](small, ids(tokens), ids(1), heads, means), baseline=True)
+        return
+    x, wide = torch.randn(tokens + copies, d), torch.randn(tokens + copies, 4 * d)
+    qkv, out = torch.randn(d, 3 * d), torch.randn(d, d)
+    up, down = torch.randn(d, 4 * d), torch.randn(4 * d, d)
+    unembedding = torch.randn(d, 50257)
+
+    def products() -> None:
+        for _ in range(layout.n_layers):
+            x @ qkv
+            x @ out
+            x @ up
+            wide @ down
+        x[-copies - 1 :] @ unembedding
+
+    clock(products)

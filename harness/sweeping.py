@@ -69,16 +69,13 @@ def sweep_task(
         chosen = layers or (range(n_layers) if one else ())
         vectors += grid(vector, chosen, coefficients)
         places += [(number, la, c) for la in (*chosen,) or (None,) for c in coefficients]
-    hits, scores = [], []
-    requests = asked(session, spec, split)
-    for prompt, answer in requests:
-        found = sweep(session.lm.model, prompt, answer, vectors)
-        hits.append(found.greedy.all(dim=1).float())
-        scores.append(found.log_probs.mean(dim=1))
-    acc, logprob = torch.stack(hits).mean(dim=0), torch.stack(scores).mean(dim=0)
+    prompts, answers = zip(*asked(session, spec, split), strict=True)
+    found = sweep(session.lm.model, prompts, answers, vectors)
+    acc = torch.stack([each.greedy.all(dim=1).float() for each in found]).mean(dim=0)
+    logprob = torch.stack([each.log_probs.mean(dim=1) for each in found]).mean(dim=0)
     return [
         {"heads": number, "layer": layer, "coefficient": c, "acc": a, "logprob": s,
-         "n": len(requests)}
+         "n": len(found)}
         for (number, layer, c), a, s in zip(places, acc.tolist(), logprob.tolist(), strict=True)
     ]  # fmt: skip
 

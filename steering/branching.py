@@ -9,6 +9,8 @@ its own: the last prompt token and the answer but its last token.
 A copy differs from the unedited one only from its edited layer on. `staged` passes let it enter
 there, as a copy of the unedited one: on average half the work.
 
+Prompts of different lengths share a pass: they are padded on the left, behind the mask.
+
 The mask is additive and of the model's dtype (a boolean one is silently wrong wherever attention
 runs eagerly), and positions are explicit. Models that take their positions from the index (ALiBi)
 cannot branch: `effects.best_path` finds out with a probe against plain forward passes.
@@ -17,6 +19,7 @@ cannot branch: `effects.best_path` finds out with a probe against plain forward 
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -28,64 +31,114 @@ from torch import Tensor
 from steering.hooks import Change, changing, entering
 from steering.sites import resolve
 
-MAX_TOKENS = 2048
-"""Tokens of one branched pass; more variants are taken in chunks."""
+FEWEST, MOST = 256, 2048
+"""Tokens of one branched pass, at the least and at the most; more do not make it faster."""
 
+Ids = Sequence[int]
 Variant = tuple[int, int]
 """(layer, head)."""
-Changes = Callable[[Sequence[int], Sequence[slice]], Mapping[tuple[str, int], Change]]
-"""(which variants, where each one's tokens stand) -> what is changed in the pass."""
+Changes = Callable[[Sequence[int], Sequence[slice], int], Mapping[tuple[str, int], Change]]
+"""(which variants, at which tokens of a row each one stands, rows) -> what a pass changes."""
+
+_max_memory: int | None = None
+
+
+def limit_memory(n_bytes: int | None) -> None:
+    """Bound what a branched pass may take for its logits and activations.
+
+    Args:
+        n_bytes: None takes an eighth of the machine's (or the accelerator's) memory: of all of
+            it, because a bound that follows what happens to be free changes the batches, and with
+            them the last digits, from run to run.
+    """
+    global _max_memory
+    _max_memory = n_bytes
+
+
+def tokens_of_a_pass(model: Any) -> int:
+    """How many tokens a pass may have."""
+    config = model.config.get_text_config()
+    per_token = 4 * (3 * int(config.vocab_size) + 40 * resolve(model).hidden_size)
+    bound = _max_memory
+    if bound is None and model.device.type == "cuda":
+        bound = torch.cuda.mem_get_info(model.device)[1] // 8
+    if bound is None:
+        bound = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8
+    return max(FEWEST, min(MOST, bound // per_token))
 
 
 def branched_logits(
     model: Any,
-    prompt: Sequence[int],
-    answer: Sequence[int],
+    prompts: Sequence[Ids],
+    answers: Sequence[Ids],
     layers: Sequence[int],
     changes: Changes,
     *,
     staged: bool = True,
-) -> Iterator[tuple[list[int], Tensor]]:
-    """Logits of an answer's tokens under each of k variants, in chunks that fit MAX_TOKENS.
+) -> Iterator[tuple[list[int], list[int], Tensor]]:
+    """Logits of answers under each of k variants, in passes that fit the memory.
 
     Args:
         model: A Hugging Face decoder.
-        prompt: T token ids.
-        answer: m token ids.
+        prompts: n lists of token ids.
+        answers: n lists of token ids.
         layers: The first layer that each variant changes (k).
         changes: Makes the changes of a pass.
         staged: Let copies enter at their layer.
 
     Yields:
-        The numbers of c variants, and logits (c + 1, m, v): those of the unedited model first.
+        The numbers of b prompts with answers of m tokens, those of c variants, and logits
+        (b, c + 1, m, v): those of the unedited model first.
     """
-    room = max(1, (MAX_TOKENS - len(prompt)) // len(answer) - 1)
+    most = tokens_of_a_pass(model)
     order = sorted(range(len(layers)), key=lambda i: layers[i])
-    for start in range(0, max(1, len(order)), room):
-        chosen = order[start : start + room]
-        yield chosen, _one_pass(model, prompt, answer, chosen, layers, changes, staged)
+    for group in _alike(prompts, answers):
+        m, longest = len(answers[group[0]]), len(prompts[group[0]])
+        room = max(1, (most - longest) // m - 1)  # variants of one pass
+        for start in range(0, max(1, len(order)), room):
+            chosen = order[start : start + room]
+            batch = max(1, most // (longest + m * (len(chosen) + 1)))
+            for first in range(0, len(group), batch):
+                own = group[first : first + batch]
+                texts = [(prompts[i], answers[i]) for i in own]
+                yield own, chosen, _one_pass(model, texts, chosen, layers, changes, staged)
+
+
+def _alike(prompts: Sequence[Ids], answers: Sequence[Ids]) -> list[list[int]]:
+    """Numbers of the prompts whose answers have the same number of tokens, longest first."""
+    groups: dict[int, list[int]] = {}
+    for i in sorted(range(len(prompts)), key=lambda i: -len(prompts[i])):
+        groups.setdefault(len(answers[i]), []).append(i)
+    return list(groups.values())
 
 
 @torch.no_grad()
 def _one_pass(
     model: Any,
-    prompt: Sequence[int],
-    answer: Sequence[int],
+    texts: Sequence[tuple[Ids, Ids]],
     chosen: Sequence[int],
     layers: Sequence[int],
     changes: Changes,
     staged: bool,
 ) -> Tensor:
-    device, before, m, k = model.device, len(prompt) - 1, len(answer), len(chosen) + 1
-    block = [prompt[-1], *answer[:-1]]
-    ids = torch.tensor([[*prompt[:-1], *block * k]], device=device)
-    steps = torch.arange(before, before + m, device=device)
-    positions = torch.cat([torch.arange(before, device=device), steps.repeat(k)])[None]
-    owners = torch.arange(k, device=device).repeat_interleave(m)
-    sees = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=device).tril()
-    sees[before:, before:] &= owners[:, None] == owners
-    mask = torch.zeros(1, 1, *sees.shape, dtype=model.dtype, device=device)
-    mask.masked_fill_(~sees, torch.finfo(model.dtype).min)
+    device, m, k = model.device, len(texts[0][1]), len(chosen) + 1
+    before = max(len(prompt) for prompt, _ in texts) - 1
+    pads = [before + 1 - len(prompt) for prompt, _ in texts]
+    ids = torch.tensor(
+        [
+            [*[0] * pad, *prompt[:-1], *[prompt[-1], *answer[:-1]] * k]
+            for (prompt, answer), pad in zip(texts, pads, strict=True)
+        ],
+        device=device,
+    )  # (b, s)
+    column = torch.arange(ids.shape[1], device=device)
+    pad = torch.tensor(pads, device=device)[:, None]
+    along = column.where(column < before, before + (column - before) % m)
+    owners = ((column - before) // m).where(column >= before, -1)
+    sees = (column[:, None] >= column) & ((owners == -1) | (owners[:, None] == owners))
+    seen = sees & ((column >= pad)[:, None] | (column[:, None] == column))  # (b, s, s)
+    mask = torch.zeros(len(texts), 1, *sees.shape, dtype=model.dtype, device=device)
+    mask.masked_fill_(~seen[:, None], torch.finfo(model.dtype).min)
     places = [slice(before + i * m, before + (i + 1) * m) for i in range(1, k)]
     entries = [layers[i] for i in chosen]
     extra = {}
@@ -93,13 +146,13 @@ def _one_pass(
         extra["logits_to_keep"] = k * m
     with (
         _growing(model, before, m, entries) if staged else nullcontext(),
-        changing(model, changes(chosen, places)),
+        changing(model, changes(chosen, places, len(texts))),
     ):
-        logits = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, **extra
-        ).logits[0, -k * m :]
-    found: Tensor = logits.view(k, m, -1)
-    return found
+        logits: Tensor = model(
+            input_ids=ids, attention_mask=mask, position_ids=(along - pad).clamp_min(0),
+            use_cache=False, **extra,
+        ).logits[:, -k * m :]  # fmt: skip
+    return logits.view(len(texts), k, m, -1)
 
 
 @contextmanager
@@ -143,48 +196,54 @@ def _cut(name: str, value: Any, width: int) -> Any:
 
 def patched_log_probs(
     model: Any,
-    prompt: Sequence[int],
-    answer: Sequence[int],
+    prompts: Sequence[Ids],
+    answers: Sequence[Ids],
     variants: Sequence[Variant],
     means: Tensor,
     *,
     staged: bool = True,
-) -> Tensor:
-    """Log-probabilities of an answer's tokens with one head replaced at the last prompt token.
+) -> list[Tensor]:
+    """Log-probabilities of answers' tokens with one head replaced at the last prompt token.
 
     Args:
         model: A Hugging Face decoder.
-        prompt: T token ids.
-        answer: m token ids.
+        prompts: n lists of token ids.
+        answers: n lists of m token ids, m of each its own.
         variants: k heads, each replaced by itself alone.
         means: What replaces them (l, h, d_h).
         staged: Let copies enter at their layer.
 
     Returns:
-        (k + 1, m): the unpatched model first. float32 on the CPU.
+        n times (k + 1, m): the unpatched model first. float32 on the CPU.
     """
     layout = resolve(model)
 
-    def changes(chosen: Sequence[int], places: Sequence[slice]) -> Mapping[tuple[str, int], Change]:
+    def changes(
+        chosen: Sequence[int], places: Sequence[slice], batch: int
+    ) -> Mapping[tuple[str, int], Change]:
+        here = [variants[i] for i in chosen]
         return {
-            ("head_output", layer): _patch(layer, [variants[i] for i in chosen], places)
-            for layer in sorted({variants[i][0] for i in chosen})
+            ("head_output", layer): patch(layer, here, places, batch)
+            for layer in sorted({layer for layer, _ in here})
         }
 
-    def _patch(layer: int, heads_at: Sequence[Variant], places: Sequence[slice]) -> Change:
-        own = [i for i, (at, _) in enumerate(heads_at) if at == layer]
-        tokens = torch.tensor([places[i].start for i in own])
-        heads = torch.tensor([heads_at[i][1] for i in own])
-        rows, values = torch.zeros_like(tokens), means[layer, heads]
+    def patch(layer: int, here: Sequence[Variant], places: Sequence[slice], batch: int) -> Change:
+        own = [i for i, (at, _) in enumerate(here) if at == layer]
+        tokens = torch.tensor([places[i].start for i in own]).repeat(batch)
+        heads = torch.tensor([here[i][1] for i in own]).repeat(batch)
+        rows = torch.arange(batch).repeat_interleave(len(own))
+        values = means[layer, heads]
         return lambda x: layout.with_heads(x, rows, tokens, heads, values)
 
-    found: list[Tensor] = [torch.empty(0)] * (len(variants) + 1)
+    wide = torch.promote_types(model.dtype, torch.float32)
+    found = [torch.empty(len(variants) + 1, len(answer), dtype=wide) for answer in answers]
     layers = [layer for layer, _ in variants]
-    for chosen, logits in branched_logits(model, prompt, answer, layers, changes, staged=staged):
-        rows = answer_log_probs(logits, answer)
-        for place, row in zip((0, *(i + 1 for i in chosen)), rows, strict=True):
-            found[place] = row
-    return torch.stack(found)
+    for own, chosen, logits in branched_logits(
+        model, prompts, answers, layers, changes, staged=staged
+    ):
+        for i, rows in zip(own, logits, strict=True):
+            found[i][[0, *(number + 1 for number in chosen)]] = answer_log_probs(rows, answers[i])
+    return found
 
 
 def answer_log_probs(logits: Tensor, answer: Sequence[int]) -> Tensor:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from steering.activations import answer_ids
-from steering.branching import Variant, answer_log_probs, patched_log_probs
+from steering.branching import Ids, Variant, answer_log_probs, patched_log_probs
 from steering.errors import BadExamples, NotFinite
 from steering.hooks import Change, changing
 from steering.memo import recall
@@ -84,12 +84,13 @@ def indirect_effects(
         layout = resolve(model)
         heads = [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
         asked, wanted = answer_ids(tokenizer, prompts, answers, bos=bos)
-        found = []
         for prompt, answer, text in zip(asked, wanted, answers, strict=True):
             if not prompt or not answer:
                 raise BadExamples(f"the prompt or the answer {text!r} has no token; give others")
-            tokens = answer[:1] if target == "first_token" else answer
-            log_probs = PATHS[taken](model, prompt, tokens, heads, means).double()
+        tokens = [answer[:1] for answer in wanted] if target == "first_token" else wanted
+        found = []
+        for rows in PATHS[taken](model, asked, tokens, heads, means):
+            log_probs = rows.double()
             scores = log_probs[:, 0].exp() if target == "first_token" else log_probs.mean(dim=1)
             found.append((scores[1:] - scores[0]).view(layout.n_layers, layout.n_heads))
         values = torch.stack(found)
@@ -110,7 +111,7 @@ def naive_log_probs(
     variants: Sequence[Variant],
     means: Tensor,
 ) -> Tensor:
-    """One plain forward pass per head; arguments and result as in `patched_log_probs`."""
+    """One plain forward pass per head: (k + 1, m), for one prompt as in `patched_log_probs`."""
     ids = torch.tensor([[*prompt, *answer[:-1]]], device=model.device)
     found = []
     for variant in (None, *variants):
@@ -128,7 +129,7 @@ def cached_log_probs(
     variants: Sequence[Variant],
     means: Tensor,
 ) -> Tensor:
-    """The prompt's beginning once, then one row per head; as in `patched_log_probs`."""
+    """The prompt's beginning once, then one row per head; result as in `naive_log_probs`."""
     if len(prompt) < 2:
         return naive_log_probs(model, prompt, answer, variants, means)
     begun = torch.tensor([prompt[:-1]], device=model.device)
@@ -172,11 +173,23 @@ def _replacing(
         yield
 
 
-PATHS: dict[str, Callable[..., Tensor]] = {
+def _one_by_one(path: Callable[..., Tensor]) -> Callable[..., list[Tensor]]:
+    """A path that takes one prompt at a time, for many."""
+
+    def each(
+        model: Any, prompts: Sequence[Ids], answers: Sequence[Ids], *more: Any
+    ) -> list[Tensor]:
+        pairs = zip(prompts, answers, strict=True)
+        return [path(model, prompt, answer, *more) for prompt, answer in pairs]
+
+    return each
+
+
+PATHS: dict[str, Callable[..., list[Tensor]]] = {
     "staged": patched_log_probs,
     "branching": partial(patched_log_probs, staged=False),
-    "cached_prefix": cached_log_probs,
-    "naive": naive_log_probs,
+    "cached_prefix": _one_by_one(cached_log_probs),
+    "naive": _one_by_one(naive_log_probs),
 }
 
 
@@ -189,7 +202,7 @@ def best_path(model: Any) -> Path:
 
 
 def _agrees(model: Any, path: Path) -> bool:
-    """Compare log-probabilities of nine random tokens, patched at heads of all depths."""
+    """Compare log-probabilities of two short texts, patched at heads of all depths."""
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return False
     layout = resolve(model)
@@ -199,10 +212,11 @@ def _agrees(model: Any, path: Path) -> bool:
     means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim, generator=generator)
     last = layout.n_layers - 1
     variants = [(last, layout.n_heads - 1), (0, 0), (last // 2, 0), (last, 0)]
+    prompts, answers = [ids[:6], ids[1:4]], [ids[6:], ids[4:7]]
     try:
-        fast = PATHS[path](model, ids[:6], ids[6:], variants, means)
+        fast = PATHS[path](model, prompts, answers, variants, means)
     except (RuntimeError, ValueError, TypeError, IndexError):
         return False
-    plain = naive_log_probs(model, ids[:6], ids[6:], variants, means)
+    plain = PATHS["naive"](model, prompts, answers, variants, means)
     allowed = 1e-4 if model.dtype == torch.float32 else 0.1
-    return bool(((fast - plain).abs() <= allowed).all())
+    return all(bool(((a - b).abs() <= allowed).all()) for a, b in zip(fast, plain, strict=True))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from steering.activations import rows
-from steering.branching import answer_log_probs, branched_logits
+from steering.branching import Ids, answer_log_probs, branched_logits
 from steering.effects import best_path
 from steering.errors import BadVector
 from steering.hooks import Change
@@ -43,43 +43,59 @@ class Swept:
 
 
 def sweep(
-    model: Any, prompt: Sequence[int], answer: Sequence[int], vectors: Sequence[SteeringVector]
-) -> Swept:
-    """Score an answer under k steering vectors, each at its own coefficient.
+    model: Any,
+    prompts: Sequence[Ids],
+    answers: Sequence[Ids],
+    vectors: Sequence[SteeringVector],
+) -> list[Swept]:
+    """Score answers under k steering vectors, each at its own coefficient.
 
     Args:
         model: A Hugging Face decoder.
-        prompt: T token ids.
-        answer: m token ids.
-        vectors: k vectors. Those of one edit at BRANCHING positions share one pass; the others,
-            if they differ in the coefficient only, share batches.
+        prompts: n lists of token ids.
+        answers: n lists of token ids.
+        vectors: k vectors. Those of one edit at BRANCHING positions share passes; the others,
+            where they differ in the coefficient only, share batches.
 
     Returns:
-        The scores of an answer after each, as if the vector were attached alone.
+        For each prompt the scores of its answer, as if each vector were attached alone.
     """
-    branched = [i for i, vector in enumerate(vectors) if _branches(model, vector)]
-    log_probs = torch.zeros(len(vectors), len(answer))
-    greedy = torch.zeros(len(vectors), len(answer), dtype=torch.bool)
+    found = [
+        Swept(torch.zeros(len(vectors), len(a)), torch.zeros(len(vectors), len(a)).bool())
+        for a in answers
+    ]
 
-    def keep(numbers: Sequence[int], logits: Tensor) -> None:
-        wanted = torch.tensor(answer, device=logits.device)
-        log_probs[list(numbers)] = answer_log_probs(logits, answer).float()
-        greedy[list(numbers)] = (logits.argmax(dim=-1) == wanted).cpu()
+    def keep(i: int, numbers: Sequence[int], logits: Tensor) -> None:
+        wanted = torch.tensor(answers[i], device=logits.device)
+        found[i].log_probs[list(numbers)] = answer_log_probs(logits, answers[i]).float()
+        found[i].greedy[list(numbers)] = (logits.argmax(dim=-1) == wanted).cpu()
 
+    branched = [number for number, vector in enumerate(vectors) if _branches(model, vector)]
     if branched:
-        edits = [(vectors[i].edits[0], vectors[i].coefficient) for i in branched]
+        edits = [(vectors[number].edits[0], vectors[number].coefficient) for number in branched]
         layers = [edit.layer for edit, _ in edits]
         staged = best_path(model) == "staged"
-        for chosen, logits in branched_logits(
-            model, prompt, answer, layers, _changes(edits), staged=staged
+        for own, chosen, logits in branched_logits(
+            model, prompts, answers, layers, _changes(edits), staged=staged
         ):
-            keep([branched[i] for i in chosen], logits[1:])
-    for group in _alike([i for i in range(len(vectors)) if i not in set(branched)], vectors):
-        for start in range(0, len(group), ROWS):
-            numbers = group[start : start + ROWS]
-            strengths = [vectors[i].coefficient for i in numbers]
-            keep(numbers, _as_rows(model, prompt, answer, vectors[numbers[0]], strengths))
-    return Swept(log_probs, greedy)
+            for i, rows_of_i in zip(own, logits, strict=True):
+                keep(i, [branched[number] for number in chosen], rows_of_i[1:])
+    others = sorted(set(range(len(vectors))) - set(branched))
+    for group in _same_edits(others, vectors):
+        cells = [(i, number) for i in _longest_first(prompts) for number in group]
+        for start in range(0, len(cells), ROWS):
+            chunk = cells[start : start + ROWS]
+            texts = [(prompts[i], answers[i]) for i, _ in chunk]
+            strengths = [vectors[number].coefficient for _, number in chunk]
+            logits = _as_rows(model, texts, vectors[group[0]], strengths)
+            for (i, number), row in zip(chunk, logits, strict=True):
+                first = len(prompts[i]) - 1
+                keep(i, [number], row[None, first : first + len(answers[i])])
+    return found
+
+
+def _longest_first(prompts: Sequence[Ids]) -> list[int]:
+    return sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
 
 
 def _branches(model: Any, vector: SteeringVector) -> bool:
@@ -91,19 +107,21 @@ def _branches(model: Any, vector: SteeringVector) -> bool:
 def _changes(edits: Sequence[tuple[Edit, float]]) -> Any:
     """The edits of a branched pass: every copy gets its own."""
 
-    def changes(chosen: Sequence[int], places: Sequence[slice]) -> Mapping[tuple[str, int], Change]:
+    def changes(
+        chosen: Sequence[int], places: Sequence[slice], batch: int
+    ) -> Mapping[tuple[str, int], Change]:
         at: dict[tuple[str, int], list[tuple[Edit, float, slice]]] = {}
         for i, place in zip(chosen, places, strict=True):
             edit, coefficient = edits[i]
             stop = place.stop if edit.positions == "continuation" else place.start + 1
             own = (edit, coefficient, slice(place.start, stop))
             at.setdefault((edit.site, edit.layer), []).append(own)
-        return {site: _edit(parts) for site, parts in at.items()}
+        return {site: _edit(parts, batch) for site, parts in at.items()}
 
     return changes
 
 
-def _edit(parts: Sequence[tuple[Edit, float, slice]]) -> Change:
+def _edit(parts: Sequence[tuple[Edit, float, slice]], batch: int) -> Change:
     """Edit some tokens each in its own way; tokens with one operation in one stroke."""
     groups: dict[str, tuple[list[int], list[Tensor], list[float]]] = {}
     for edit, coefficient, where in parts:
@@ -118,44 +136,43 @@ def _edit(parts: Sequence[tuple[Edit, float, slice]]) -> Change:
     ]
 
     def change(x: Tensor) -> Tensor:
-        flat = x.reshape(1, -1, x.shape[-1])  # OPT's MLP works on batch and tokens as one axis
-        new = flat.clone()
+        split = x.reshape(batch, -1, x.shape[-1])  # OPT's MLP works on batch and tokens as one axis
+        new = split.clone()
         for operation, tokens, tensors, strengths in ready:
             here, v = tokens.to(x.device), tensors.to(x.device)
             c = strengths.to(x.device)[:, None]
-            steered = operation(flat[0, here], v, c)
-            new[0, here] = torch.where(c == 0, flat[0, here], steered)
+            plain = split[:, here]
+            new[:, here] = torch.where(c == 0, plain, operation(plain, v, c))
         return new.view_as(x)
 
     return change
 
 
-def _alike(numbers: Sequence[int], vectors: Sequence[SteeringVector]) -> list[list[int]]:
+def _same_edits(numbers: Sequence[int], vectors: Sequence[SteeringVector]) -> list[list[int]]:
     """Vectors that differ in the coefficient only, together."""
     groups: dict[tuple[int, ...], list[int]] = {}
-    for i in numbers:
-        groups.setdefault(tuple(id(edit) for edit in vectors[i].edits), []).append(i)
+    for number in numbers:
+        groups.setdefault(tuple(id(edit) for edit in vectors[number].edits), []).append(number)
     return list(groups.values())
 
 
 @torch.no_grad()
 def _as_rows(
     model: Any,
-    prompt: Sequence[int],
-    answer: Sequence[int],
+    texts: Sequence[tuple[Ids, Ids]],
     vector: SteeringVector,
     strengths: Sequence[float],
 ) -> Tensor:
-    """Logits of the answer's tokens (k, m, v), one row per strength."""
-    texts = [[*prompt, *answer[:-1]]] * len(strengths)
-    inputs, totals = rows(texts, model.device)
+    """Logits (b, s, v) of prompts with their answers, each row at its own strength."""
+    inputs, totals = rows([[*prompt, *answer[:-1]] for prompt, answer in texts], model.device)
+    ends = torch.tensor([len(prompt) for prompt, _ in texts], device=model.device)
     coefficients = torch.tensor(strengths, device=model.device)
     with (
         vector.attached(model, coefficients) as attachment,
-        attachment.lengths(torch.full_like(totals, len(prompt)), totals),
+        attachment.lengths(ends, totals),
     ):
         logits: Tensor = model(**inputs, use_cache=False).logits
-    return logits[:, len(prompt) - 1 :]
+    return logits
 
 
 def grid(

@@ -9,6 +9,7 @@ import torch
 
 from harness.adapter import SteeredLM
 from steering import mean_head_activations, resolve
+from steering.activations import answer_ids
 from steering.effects import PATHS
 from steering.prompts import shuffled_prompts
 from task_defs import examples
@@ -17,30 +18,40 @@ from tests.benchmarks.conftest import Clock, ids, shaped
 NAMES = ["naive", "cached_prefix", "branching", "staged"]
 
 
+PROMPTS = 8
+
+
+def batch() -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts of about 100 tokens and their answers."""
+    return [ids(96 + seed, seed) for seed in range(PROMPTS)], [ids(1)] * PROMPTS
+
+
 def every_head(model: Any) -> list[tuple[int, int]]:
     layout = resolve(model)
     return [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
 
 
 @pytest.fixture(scope="module")
-def case(reference: SteeredLM) -> tuple[Any, list[int], list[int], Any]:
-    """A 10-shot prompt of the built-in model."""
+def case(reference: SteeredLM) -> tuple[Any, list[list[int]], list[list[int]], Any]:
+    """10-shot prompts of the built-in model, of different lengths."""
     model, tokenizer = reference.model, reference.tokenizer
-    prompts, answers = shuffled_prompts(examples("antonym", split="train"), 1, 10, 0)
+    prompts, answers = shuffled_prompts(examples("antonym", split="train"), PROMPTS, 10, 0)
     means = mean_head_activations(model, tokenizer, prompts)
-    return model, tokenizer.encode(prompts[0]), tokenizer.encode(answers[0])[:1], means
+    asked, wanted = answer_ids(tokenizer, prompts, answers)
+    return model, asked, [answer[:1] for answer in wanted], means
 
 
 @pytest.mark.benchmark(group="AIE, built-in model, 10 shots")
 @pytest.mark.parametrize("path", NAMES)
 def test_built_in(clock: Clock, case: Any, path: str) -> None:
-    model, prompt, answer, means = case
-    expected = PATHS["naive"](model, prompt, answer, every_head(model), means)
+    model, prompts, answers, means = case
+    expected = PATHS["naive"](model, prompts, answers, every_head(model), means)
     found = clock(
-        lambda: PATHS[path](model, prompt, answer, every_head(model), means),
+        lambda: PATHS[path](model, prompts, answers, every_head(model), means),
         baseline=path == "naive",
     )
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.benchmark(group="AIE, 12 x 12, 100 tokens")
@@ -49,9 +60,9 @@ def test_gpt2_small_shape(clock: Clock, small: Any, path: str) -> None:
     layout = resolve(small)
     means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim)
     clock(
-        lambda: PATHS[path](small, ids(100), ids(1), every_head(small), means),
+        lambda: PATHS[path](small, *batch(), every_head(small), means),
         baseline=path == "naive",
-        rounds=2 if path == "naive" else 7,
+        rounds=1 if path == "naive" else 7,
     )
 
 
@@ -62,7 +73,7 @@ def test_more_heads(clock: Clock, heads: int) -> None:
     layout = resolve(model)
     means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim)
     clock(
-        lambda: PATHS["staged"](model, ids(100), ids(1), every_head(model), means),
+        lambda: PATHS["staged"](model, *batch(), every_head(model), means),
         baseline=heads == 3,
     )
 
@@ -76,7 +87,9 @@ def test_share_of_the_matrix_rate(clock: Clock, small: Any, what: str) -> None:
     if what == "branched pass":
         means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim)
         heads = every_head(small)
-        clock(lambda: PATHS["branching"](small, ids(tokens), ids(1), heads, means), baseline=True)
+        clock(
+            lambda: PATHS["branching"](small, [ids(tokens)], [ids(1)], heads, means), baseline=True
+        )
         return
     x, wide = torch.randn(tokens + copies, d), torch.randn(tokens + copies, 4 * d)
     qkv, out = torch.randn(d, 3 * d), torch.randn(d, d)

@@ -59,7 +59,7 @@ def test_sweep(clock: Clock, benchmark: Any, small: Any, tokens: int, what: str)
     benchmark.group += f", prompts of {tokens} tokens"
     edit = Edit("block_output", 0, "add", torch.randn(768), "continuation")
     cells = grid(SteeringVector((edit,)), range(12), [0.5 * i for i in range(1, 9)])
-    prompts, answer = [ids(tokens, seed) for seed in range(2)], ids(1)
+    prompts, answer = [ids(tokens, seed) for seed in range(8)], ids(1)
 
     def one_by_one() -> None:
         with torch.no_grad():
@@ -69,8 +69,7 @@ def test_sweep(clock: Clock, benchmark: Any, small: Any, tokens: int, what: str)
                         small(torch.tensor([prompt], device=small.device), use_cache=False)
 
     def swept() -> None:
-        for prompt in prompts:
-            sweep(small, prompt, answer, cells)
+        sweep(small, prompts, [answer] * len(prompts), cells)
 
     if what == "sweep":
         clock(swept)

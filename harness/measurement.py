@@ -7,6 +7,7 @@ same documents again and again. The task's `process_results` makes the numbers i
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.instance import Instance
@@ -55,6 +56,31 @@ class Measurement:
             self.requests[instance.request_type].append(instance)
             self.documents[instance.doc_id].append(instance)
 
+    @property
+    def scored(self) -> bool:
+        """Whether each document is one given answer that fits the model's length."""
+        asked = list(self.documents.values())
+        alone = all(len(each) == 1 for each in asked)
+        if not alone or set(self.requests) != {"loglikelihood"}:
+            return False
+        longest = max(len(p) + len(a) for p, a in zip(*self.token_ids(), strict=True))
+        return longest <= int(self.lm.max_length)
+
+    def token_ids(self) -> tuple[list[list[int]], list[list[int]]]:
+        """Every document's prompt and right answer, cut where lm-eval cuts them."""
+        prompts, answers = [], []
+        for instances in self.documents.values():
+            request = instances[0]
+            if request.request_type == "loglikelihood":
+                context, answer = request.args
+            else:
+                context, target = request.args[0], self.task.doc_to_target(request.doc)
+                answer = f"{self.task.config.target_delimiter}{target}"
+            prompt, wanted = self.lm._encode_pair(context, answer)
+            prompts.append(prompt)
+            answers.append(wanted)
+        return prompts, answers
+
     def ask(self) -> list[Document]:
         """Answer every request under the model's present steering.
 
@@ -64,8 +90,23 @@ class Measurement:
         """
         for kind, instances in self.requests.items():
             answers = getattr(self.lm, kind)(instances, disable_tqdm=True)
-            for instance, answer in zip(instances, answers, strict=True):
-                instance.resps, instance.filtered_resps = [answer], {}
+            self._answer(instances, answers)
+        return self._documents()
+
+    def score(self, answers: Sequence[tuple[float, bool]]) -> list[Document]:
+        """The documents of `ask`, given what a `scored` measurement would be answered.
+
+        Args:
+            answers: Per document the answer's log-probability and whether it is greedy.
+        """
+        self._answer([instances[0] for instances in self.documents.values()], answers)
+        return self._documents()
+
+    def _answer(self, instances: Sequence[Instance], answers: Sequence[Any]) -> None:
+        for instance, answer in zip(instances, answers, strict=True):
+            instance.resps, instance.filtered_resps = [answer], {}
+
+    def _documents(self) -> list[Document]:
         self.task.apply_filters()
         return [self._document(instances) for instances in self.documents.values()]
 

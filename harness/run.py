@@ -19,18 +19,18 @@ from harness import behaviour
 from harness.adapter import SteeredLM
 from harness.chat import ChatExamples
 from harness.dose import Gauge
-from harness.errors import UsageError
 from harness.fit import Fitted, Fitter, source_of
-from harness.measurement import Document, Measurement, request_settings
+from harness.measurement import Document, request_settings
 from harness.model import identity
 from harness.prompting import prompt
 from harness.proof import describe
 from harness.provenance import provenance
 from harness.sources import Sources
 from harness.spec import Arm, RunSpec
-from harness.tune import BUDGET, Search, search
+from harness.trials import Trials
+from harness.tune import BUDGET, Search
 from reports import Metric, Record
-from steering import get, resolve
+from steering import get
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -121,45 +121,12 @@ class Session:
         method = str(spec.arm.tuned)
         key = (spec.task, method, spec.seed, spec.budget)
         if key not in self._searches:
-            self._searches[key] = self._search(spec, method)
+            self._searches[key] = Trials(self, spec, method).search()
         return self._searches[key]
 
     def know(self, spec: RunSpec, found: Search) -> None:
         """Take over a search that an earlier run recorded."""
         self._searches[(spec.task, str(spec.arm.tuned), spec.seed, spec.budget)] = found
-
-    def _search(self, spec: RunSpec, method: str) -> Search:
-        task = self.task(spec, Arm("zero_shot"), split="validation")
-        measurement = Measurement(self.lm, task, limit=self.limit, chat_template=self.chat_template)
-        headline, higher_is_better = self.headline(task)
-        examples = self.examples(spec.task)
-
-        def measure(settings: dict[str, Any]) -> list[float]:
-            fitted = self.fitter.fit(method, {**settings, "seed": spec.seed}, examples)
-            with self.lm.steer(fitted.vector):
-                documents = measurement.ask()
-            return [float(d[headline]) for d in self._complete(task, documents)]
-
-        space = dict(get(method).search_space(resolve(self.lm.model).n_layers))
-
-        def dosed(settings: dict[str, Any]) -> dict[str, Any]:
-            fitted = self.fitter.fit(method, {**settings, "seed": spec.seed}, examples)
-            strength = self.gauge.coefficient(fitted.vector, float(spec.dose or 0))
-            return {**settings, "coefficient": strength}
-
-        if spec.dose is not None and space.pop("coefficient", None) is None:
-            raise UsageError(
-                f"--dose sets coefficients, and {method!r} searches none; leave it out"
-            )
-        return search(
-            space,
-            measure,
-            complete=dict if spec.dose is None else dosed,
-            metric=headline,
-            higher_is_better=higher_is_better,
-            budget=spec.budget,
-            seed=spec.seed,
-        )
 
     def task(self, spec: RunSpec, arm: Arm, split: str = "test") -> ConfigurableTask:
         """A fresh lm-eval task, prompted as an arm asks, its `split` as the documents asked."""
@@ -239,7 +206,7 @@ class Session:
             proof = dict(self.lm.proof) if vector is not None else None
         seconds = time.perf_counter() - started
         block = results["results"][name]
-        documents = self._complete(task, [_document(sample) for sample in results["samples"][name]])
+        documents = self.complete(task, [_document(sample) for sample in results["samples"][name]])
         metrics = self._metrics(task, documents, block)
         return Measured(metrics, documents, seconds, proof, _plain(block))
 
@@ -256,7 +223,7 @@ class Session:
         )
         return dict(results or {})
 
-    def _complete(self, task: ConfigurableTask, documents: list[Document]) -> list[Document]:
+    def complete(self, task: ConfigurableTask, documents: list[Document]) -> list[Document]:
         """Add what only the unsteered model can say: fluency, and with it the joint score."""
         added = (task.config.metadata or {}).get("added_by_harness") or ()
         if "fluency" not in added:

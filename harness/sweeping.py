@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 HEADS = "top_heads"
 """The setting that `--heads` varies."""
 
-Asked = list[tuple[list[int], list[int]]]
-
 
 def sweep_task(
     session: Session,
@@ -69,8 +67,11 @@ def sweep_task(
         chosen = layers or (range(n_layers) if one else ())
         vectors += grid(vector, chosen, coefficients)
         places += [(number, la, c) for la in (*chosen,) or (None,) for c in coefficients]
-    prompts, answers = zip(*asked(session, spec, split), strict=True)
-    found = sweep(session.lm.model, prompts, answers, vectors)
+    task = session.task(spec, Arm(spec.arm.prompting, spec.arm.prompting), split=split)
+    measurement = Measurement(
+        session.lm, task, limit=session.limit, chat_template=session.chat_template
+    )
+    found = sweep(session.lm.model, *measurement.token_ids(), vectors)
     acc = torch.stack([each.greedy.all(dim=1).float() for each in found]).mean(dim=0)
     logprob = torch.stack([each.log_probs.mean(dim=1) for each in found]).mean(dim=0)
     return [
@@ -78,22 +79,3 @@ def sweep_task(
          "n": len(found)}
         for (number, layer, c), a, s in zip(places, acc.tolist(), logprob.tolist(), strict=True)
     ]  # fmt: skip
-
-
-def asked(session: Session, spec: RunSpec, split: str) -> Asked:
-    """Token ids of every document's prompt and right answer, cut where lm-eval cuts them."""
-    task = session.task(spec, Arm(spec.arm.prompting, spec.arm.prompting), split=split)
-    measurement = Measurement(
-        session.lm, task, limit=session.limit, chat_template=session.chat_template
-    )
-    found = []
-    for instances in measurement.documents.values():
-        request = instances[0]
-        if request.request_type == "loglikelihood":
-            context, answer = request.args
-        else:
-            context = request.args[0]
-            answer = f"{task.config.target_delimiter}{task.doc_to_target(request.doc)}"
-        prompt, target = session.lm._encode_pair(context, answer)
-        found.append((prompt, target))
-    return found

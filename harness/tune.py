@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -102,40 +101,48 @@ def configurations(
     return [every[0], *drawn]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a configuration reached, document by document.
+
+    Attributes:
+        settings: The searched settings, and those that follow from them.
+        scores: Headline metric of each validation document.
+        seconds: Fitting and measuring.
+        error: Why there are no scores.
+    """
+
+    settings: Settings
+    scores: Sequence[float]
+    seconds: float
+    error: str | None = None
+
+    def trial(self) -> Trial:
+        """The mean over documents."""
+        mean = sum(self.scores) / len(self.scores) if self.scores else math.nan
+        return Trial(self.settings, mean, round(self.seconds, 4), self.error)
+
+
 def search(
     space: Mapping[str, tuple[Any, ...]],
-    measure: Callable[[Settings], list[float]],
+    measure: Callable[[list[Settings]], Sequence[Outcome]],
     *,
     metric: str,
     higher_is_better: bool = True,
     budget: int = BUDGET,
     seed: int = 0,
-    complete: Callable[[Settings], Settings] = dict,
 ) -> Search:
     """Try configurations and keep every score.
 
     Args:
         space: The method's search space on this model.
-        measure: Settings -> the headline metric of each validation document. What it raises as a
-            ValueError is kept as the trial's error: a setting that breaks the model is a result.
+        measure: Configurations -> what each reached on the validation split, in their order.
         metric: Name of the headline metric.
         higher_is_better: Its direction.
         budget: Configurations tried.
         seed: Seed of the draw of configurations.
-        complete: Adds settings that follow from the searched ones, such as the coefficient of a
-            dose; what it raises as a ValueError is the trial's error too.
     """
-    trials, documents = [], 0
-    for settings in configurations(space, budget, seed):
-        started = time.perf_counter()
-        try:
-            settings = complete(settings)
-            scores = measure(settings)
-        except ValueError as problem:
-            seconds = time.perf_counter() - started
-            trials.append(Trial(settings, math.nan, round(seconds, 4), str(problem)))
-            continue
-        documents = len(scores)
-        seconds = time.perf_counter() - started
-        trials.append(Trial(settings, sum(scores) / documents, round(seconds, 4)))
-    return Search(dict(space), budget, metric, higher_is_better, documents, tuple(trials))
+    outcomes = measure(configurations(space, budget, seed))
+    documents = max((len(outcome.scores) for outcome in outcomes), default=0)
+    trials = tuple(outcome.trial() for outcome in outcomes)
+    return Search(dict(space), budget, metric, higher_is_better, documents, trials)

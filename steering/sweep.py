@@ -80,6 +80,8 @@ def sweep(
         ):
             for i, rows_of_i in zip(own, logits, strict=True):
                 keep(i, [branched[number] for number in chosen], rows_of_i[1:])
+    if not all(bool(torch.isfinite(each.log_probs).all()) for each in found):
+        branched = []  # what breaks one copy reaches the others: 0 times NaN is NaN
     others = sorted(set(range(len(vectors))) - set(branched))
     for group in _same_edits(others, vectors):
         cells = [(i, number) for i in _longest_first(prompts) for number in group]
@@ -150,9 +152,13 @@ def _edit(parts: Sequence[tuple[Edit, float, slice]], batch: int) -> Change:
 
 def _same_edits(numbers: Sequence[int], vectors: Sequence[SteeringVector]) -> list[list[int]]:
     """Vectors that differ in the coefficient only, together."""
-    groups: dict[tuple[int, ...], list[int]] = {}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for number in numbers:
-        groups.setdefault(tuple(id(edit) for edit in vectors[number].edits), []).append(number)
+        key = tuple(
+            (e.site, e.layer, e.operation, e.positions, e.head, e.tensor.cpu().numpy().tobytes())
+            for e in vectors[number].edits
+        )
+        groups.setdefault(key, []).append(number)
     return list(groups.values())
 
 

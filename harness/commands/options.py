@@ -42,6 +42,10 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--device", metavar="DEVICE", help="such as cpu or cuda:0")
     group.add_argument(
+        "--max_memory", type=real, metavar="GIB",
+        help="bound for branched passes (default: an eighth of the machine's or the GPU's memory)",
+    )  # fmt: skip
+    group.add_argument(
         "--apply_chat_template", action="store_true", help="put prompts into the chat template"
     )
     group.add_argument(
@@ -200,7 +204,9 @@ def open_session(arguments: argparse.Namespace, tasks: Sources, out: Path | None
     quiet()
     from harness.model import load
     from harness.run import Session
+    from steering.branching import limit_memory
 
+    limit_memory(arguments.max_memory and int(arguments.max_memory * 2**30))
     lm = load(
         arguments.model,
         arguments.model_args,

@@ -16,16 +16,8 @@ from tests.harness.zoo import CONFIGS, save
 COEFFICIENTS = (0.0, -1.0, 0.5, 2.0)
 ANSWER = [7, 9, 4]
 PROMPT = [5, 11, 6, 3, 8]
-OTHERS = [[3, 8], [9, 4, 6]], [[5], [7, 9, 4]]
-"""Prompts and answers that share the passes."""
-
-
-def alone(model: Any, cells: list[SteeringVector]) -> Swept:
-    """PROMPT's scores, swept together with the others."""
-    prompts, answers = OTHERS
-    return sweep(model, [prompts[0], PROMPT, prompts[1]], [answers[0], ANSWER, answers[1]], cells)[
-        1
-    ]
+PROMPTS, ANSWERS = [[3, 8], PROMPT, [9, 4, 6]], [[5], ANSWER, [7, 9, 4]]
+"""Texts that share the passes."""
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
@@ -61,7 +53,7 @@ def one_by_one(model: Any, vectors: list[SteeringVector]) -> Swept:
 def test_cells_equal_single_passes(model: Any, positions: str, operation: str) -> None:
     edit = Edit("block_output", 0, operation, noise(model), positions)
     cells = grid(SteeringVector((edit,)), range(resolve(model).n_layers), COEFFICIENTS)
-    found, expected = alone(model, cells), one_by_one(model, cells)
+    found, expected = sweep(model, PROMPTS, ANSWERS, cells)[1], one_by_one(model, cells)
     torch.testing.assert_close(found.log_probs, expected.log_probs, atol=1e-5, rtol=1e-5)
     assert torch.equal(found.greedy, expected.greedy)
     assert len({tuple(row.tolist()) for row in expected.log_probs}) > len(COEFFICIENTS)
@@ -71,7 +63,7 @@ def test_cells_equal_single_passes(model: Any, positions: str, operation: str) -
 def test_other_sites(model: Any, site: str) -> None:
     edit = Edit(site, 0, "add", noise(model), "continuation")
     cells = grid(SteeringVector((edit,)), range(resolve(model).n_layers), COEFFICIENTS)
-    found, expected = alone(model, cells), one_by_one(model, cells)
+    found, expected = sweep(model, PROMPTS, ANSWERS, cells)[1], one_by_one(model, cells)
     torch.testing.assert_close(found.log_probs, expected.log_probs, atol=1e-5, rtol=1e-5)
 
 
@@ -81,7 +73,7 @@ def test_edits_in_every_layer_share_batches(model: Any) -> None:
         for layer in range(resolve(model).n_layers)
     )
     cells = grid(SteeringVector(edits), (), COEFFICIENTS)
-    found, expected = alone(model, cells), one_by_one(model, cells)
+    found, expected = sweep(model, PROMPTS, ANSWERS, cells)[1], one_by_one(model, cells)
     torch.testing.assert_close(found.log_probs, expected.log_probs, atol=1e-5, rtol=1e-5)
 
 
@@ -89,8 +81,18 @@ def test_vectors_of_both_kinds_keep_their_order(model: Any) -> None:
     early = SteeringVector((Edit("block_output", 0, "add", noise(model), "all"),), 1.0)
     late = SteeringVector((Edit("block_output", 0, "add", noise(model), "continuation"),), 1.0)
     cells = [early, late, early.with_coefficient(2.0), late.with_coefficient(-1.0)]
-    found, expected = alone(model, cells), one_by_one(model, cells)
+    found, expected = sweep(model, PROMPTS, ANSWERS, cells)[1], one_by_one(model, cells)
     torch.testing.assert_close(found.log_probs, expected.log_probs, atol=1e-5, rtol=1e-5)
+
+
+def test_a_broken_cell_breaks_no_other(model: Any) -> None:
+    edit = Edit("block_output", 0, "add", noise(model), "continuation")
+    cells = grid(SteeringVector((edit,)), (0, 1), (1.0, 3e38, 2.0))
+    found, expected = sweep(model, PROMPTS, ANSWERS, cells)[1], one_by_one(model, cells)
+    torch.testing.assert_close(
+        found.log_probs, expected.log_probs, atol=1e-5, rtol=1e-5, equal_nan=True
+    )
+    assert torch.isfinite(found.log_probs[[0, 2, 3, 5]]).all()
 
 
 def test_several_edits_have_no_layer_to_move(model: Any) -> None:

@@ -31,11 +31,8 @@ from task_defs.behavior_shift.utils import degenerate
 PERCENTILE = 95.0
 """Share of the references, in percent, that count as fluent."""
 
-DEGENERATE = ("empty", "copy", "repetition")
-"""How an output can fail to be an answer: nothing, its own input, a loop."""
-
-ADDED = {"fluency": True, "joint": True, **dict.fromkeys(DEGENERATE, False)}
-"""The metrics that `score_documents` adds, and whether a higher value is better."""
+ADDED = ("fluency", "joint")
+"""The metrics that `score_documents` adds; a higher value of either is better."""
 
 
 class NotScored(ValueError):
@@ -176,11 +173,11 @@ def score_documents(
     threshold: float,
     batch_size: int = 32,
 ) -> list[dict[str, Any]]:
-    """Copies of a behaviour task's samples with the metrics of `ADDED`.
+    """Copies of a behaviour task's samples with `fluency` and `joint` added.
 
     Args:
-        samples: One mapping per document, with `input` (the text to rewrite), `output` (the
-            generated text), `attribute` and `content`.
+        samples: One mapping per document, with `output` (the generated text), `attribute` and
+            `content`.
         model: The UNSTEERED model, no vector attached.
         tokenizer: Its tokenizer.
         threshold: From `fluency_threshold`, of the same model and task.
@@ -193,7 +190,6 @@ def score_documents(
             **sample,
             "fluency": value,
             "joint": sample["attribute"] * sample["content"] * value,
-            **degenerate(str(sample["output"]), str(sample["input"])),
         }
         for sample, value in zip(samples, fluent, strict=True)
     ]

@@ -168,11 +168,11 @@ class Summary:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write what was asked for; a baseline that no case used makes the run fail."""
-        from harness import cases
-
         baseline = self.config.getoption("steer_baseline")
         whole = not _selected(self.config)
         if baseline and self.outcomes:
+            from harness import cases
+
             self.unused = cases.settle(
                 baseline, self.outcomes,
                 update=self.config.getoption("steer_update"), whole=whole,
@@ -180,6 +180,8 @@ class Summary:
             if self.unused and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if path := self.config.getoption("steer_json"):
+            from harness import cases
+
             cases.write_json(path, self.outcomes)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:

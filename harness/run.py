@@ -31,6 +31,7 @@ from harness.trials import Trials
 from harness.tune import BUDGET, Search
 from reports import Metric, Record
 from steering import get
+from task_defs.behavior_shift.utils import classifier_report
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -88,6 +89,7 @@ class Session:
         self.fitter = Fitter(self.lm.model, self.lm.tokenizer, self.model_hash, self.vectors)
         self._searches: dict[tuple[str, str, int, int], Search] = {}
         self._thresholds: dict[str, float] = {}
+        self._classifiers: dict[tuple[str, str, str], dict[str, Any]] = {}
 
     @cached_property
     def gauge(self) -> Gauge:
@@ -140,7 +142,7 @@ class Session:
 
     def headline(self, task: ConfigurableTask) -> tuple[str, bool]:
         """A task's headline metric and its direction."""
-        directions = {**task.higher_is_better(), **behaviour.ADDED}
+        directions = {**task.higher_is_better(), **dict.fromkeys(behaviour.ADDED, True)}
         metadata = task.config.metadata or {}
         name = str(metadata.get("headline") or next(iter(task.higher_is_better())))
         return name, bool(directions[name])
@@ -183,7 +185,12 @@ class Session:
                 "ms_per_doc": 1000 * measured.seconds / len(measured.documents),
                 "peak_memory_bytes": _peak_memory(),
             },
-            provenance={**provenance(), "model_hash": self.model_hash, "task_hash": spec.task_hash},
+            provenance={
+                **provenance(),
+                "model_hash": self.model_hash,
+                "task_hash": spec.task_hash,
+                "classifier": self.classifier(task),
+            },
             lm_eval=measured.lm_eval,
         )
 
@@ -196,6 +203,18 @@ class Session:
             "norm": vector.norm,
             "dose": asdict(self.gauge.measure(vector)),
         }
+
+    def classifier(self, task: ConfigurableTask) -> dict[str, Any] | None:
+        """What judges a task's outputs, measured on texts it has not seen; None for no one."""
+        document = dict(task.eval_docs[0])
+        if "classifier" not in document:
+            return None
+        asked = document["task"], document["classifier"], document["label"]
+        if asked not in self._classifiers:
+            name = document["classifier"] or "n-grams, logistic regression"
+            facts = classifier_report(asked[0], asked[1] or None, asked[2] or None)
+            self._classifiers[asked] = {"name": name, **facts}
+        return self._classifiers[asked]
 
     def measure(self, task: ConfigurableTask, vector: SteeringVector | None) -> Measured:
         """Ask a task's test documents through lm-eval, steered or not."""
@@ -251,8 +270,7 @@ class Session:
             found[name] = Metric(float(results[key]), stderr, len(documents), bool(higher))
         added = (task.config.metadata or {}).get("added_by_harness") or ()
         for name in added:
-            values = [float(document[name]) for document in documents]
-            found[name] = mean(values, behaviour.ADDED[name])
+            found[name] = mean([float(document[name]) for document in documents])
         return found
 
 

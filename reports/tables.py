@@ -134,6 +134,33 @@ def whole_table(comparison: Comparison, suite: str) -> Table | None:
     return Table(f"{suite_title(suite)}: every metric", note, columns, rows)
 
 
+def classifier_table(comparison: Comparison) -> Table | None:
+    """How well the classifiers that judge a style know it."""
+    rows: list[Row] = []
+    for task in (task for tasks in comparison.suites.values() for task in tasks):
+        records = [r for arm in comparison.arms for r in comparison.of(task, arm)]
+        facts = next(
+            (r.provenance["classifier"] for r in records if r.provenance.get("classifier")), None
+        )
+        if facts:
+            rows.append({"task": task, **facts})
+    if not rows:
+        return None
+    columns = [
+        Column("task", "task"), Column("name", "classifier"), Column("n", "texts", fixed(0)),
+        Column("accuracy", "accuracy", fixed(), True),
+        Column("calibration_error", "calibration error", fixed(), False),
+        Column("brier", "Brier score", fixed(), False),
+        Column("mean_reference", "attribute of references", fixed()),
+        Column("mean_input", "attribute of inputs", fixed()),
+    ]  # fmt: skip
+    note = (
+        "What `attribute` is measured with, on validation and test texts that it was not fitted "
+        "on. calibration error: mean difference of probability and frequency over ten bins."
+    )
+    return Table("Classifiers", note, columns, rows)
+
+
 def _against_baseline(comparison: Comparison, arm: str, tasks: Sequence[str]) -> Row:
     measured = all(comparison.of(task, BASELINE) for task in tasks)
     if arm == BASELINE or not measured:

@@ -15,7 +15,7 @@ from reports.plots import Figure, draw
 from reports.record import Record, write_atomically
 from reports.samples import Sample, samples
 from reports.table import Table
-from reports.tables import difference_table, suite_table, task_table, whole_table
+from reports.tables import classifier_table, difference_table, suite_table, task_table, whole_table
 from reports.timing import timing_table
 from reports.tuned import seeds_table, settings_table
 
@@ -71,8 +71,8 @@ def tables(comparison: Comparison) -> list[Table]:
         if any(comparison.of(t, DUEL[0]) and comparison.of(t, DUEL[1]) for t in tasks):
             found.append(difference_table(comparison, suite, *DUEL))
         found += filter(None, [whole_table(comparison, suite), seeds_table(comparison, suite)])
-    chosen = settings_table(comparison)
-    return [*found, chosen] if chosen.rows else found
+    judged, chosen = classifier_table(comparison), settings_table(comparison)
+    return [*found, *([judged] if judged else []), *([chosen] if chosen.rows else [])]
 
 
 def _chapter(comparison: Comparison, folder: Path, prefix: str, timed: Sequence[Table]) -> Chapter:

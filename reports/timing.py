@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure as Canvas
+
 from reports.columns import Column, ratio, seconds, size
+from reports.plots import Figure, save, styled
 from reports.table import Table
 
 
@@ -60,8 +63,42 @@ def _row(entry: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": entry["name"], "median": float(stats["median"]), "iqr": float(stats["iqr"]),
         "rounds": int(stats["rounds"]), "baseline": bool(extra.get("baseline")),
-        "bytes": extra.get("peak_bytes"),
+        "bytes": extra.get("peak_bytes"), "against": extra.get("against"),
     }  # fmt: skip
+
+
+def timing_figure(table: Table, folder: Path) -> Figure | None:
+    """Seconds against what the benchmarks vary, a panel per axis; None where none varies.
+
+    Args:
+        table: From `timing_table`.
+        folder: Where timings.svg and timings.png go.
+    """
+    curves: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for row in table.rows:
+        if row["against"]:
+            axis, value, series = row["against"]
+            points = curves.setdefault(str(axis), {}).setdefault(str(series), [])
+            points.append((float(value), row["median"]))
+    if not curves:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    svg, png = folder / "timings.svg", folder / "timings.png"
+    with styled():
+        canvas = Canvas(figsize=(3.4 * len(curves), 3.0))
+        axes = canvas.subplots(1, len(curves), squeeze=False)[0]
+        for panel, (axis, found) in zip(axes, sorted(curves.items()), strict=True):
+            for series, points in sorted(found.items()):
+                xs, ys = zip(*sorted(points), strict=True)
+                panel.plot(xs, ys, "o-", label=series, markersize=4)
+                panel.set_xticks(xs, [f"{x:g}" for x in xs])
+            panel.set_yscale("log")
+            panel.set_xlabel(axis)
+            panel.legend(fontsize=7.5, frameon=False)
+        axes[0].set_ylabel("seconds (log scale)")
+        save(canvas, svg, png)
+    caption = "Median seconds of one run of pytest-benchmark."
+    return Figure("timings", "What costs grow with", caption, svg, png)
 
 
 def _fine(value: float) -> str:

@@ -16,7 +16,7 @@ from reports.record import Record, write_atomically
 from reports.samples import Sample, samples
 from reports.table import Table
 from reports.tables import classifier_table, difference_table, suite_table, task_table, whole_table
-from reports.timing import timing_table
+from reports.timing import timing_figure, timing_table
 from reports.tuned import seeds_table, settings_table
 
 TITLE = "steergauge report"
@@ -49,8 +49,9 @@ def write(out: Path, records: Sequence[Record], timings: Path | None = None) -> 
     comparisons = by_model(records)
     several = len(comparisons) > 1
     timed = [timing_table(timings)] if timings else []
+    curves = [figure for t in timed if (figure := timing_figure(t, out / "figures"))]
     chapters = [
-        _chapter(comparison, out / "figures", f"{number}-" if several else "", timed)
+        _chapter(comparison, out / "figures", f"{number}-" if several else "", timed, curves)
         for number, comparison in enumerate(comparisons)
     ]
     paths = Paths(out / "report.md", out / "report.html", out / "report.csv", out / "report.tex")
@@ -75,14 +76,20 @@ def tables(comparison: Comparison) -> list[Table]:
     return [*found, *([judged] if judged else []), *([chosen] if chosen.rows else [])]
 
 
-def _chapter(comparison: Comparison, folder: Path, prefix: str, timed: Sequence[Table]) -> Chapter:
+def _chapter(
+    comparison: Comparison,
+    folder: Path,
+    prefix: str,
+    timed: Sequence[Table],
+    curves: Sequence[Figure],
+) -> Chapter:
     return Chapter(
         model=comparison.model,
         warnings=_warnings(comparison),
         verdict=verdict(comparison),
         answers=answers(comparison),
         tables=[*tables(comparison), *timed],
-        figures=draw(comparison, folder, prefix),
+        figures=[*draw(comparison, folder, prefix), *curves],
         samples=samples(comparison),
         facts=_facts(comparison),
     )

@@ -25,10 +25,18 @@ def threads() -> None:
 
 @pytest.fixture
 def clock(benchmark: Any) -> Clock:
-    """Time a call; `baseline=True` marks what the others of the group are compared with."""
+    """Time a call; `baseline=True` marks what the others of the group are compared with.
 
-    def timed(call: Callable[[], Any], *, baseline: bool = False, rounds: int = 7) -> Any:
+    `against=(axis, value, series)` makes it a point of a curve in the report.
+    """
+
+    def timed(
+        call: Callable[[], Any], *, baseline: bool = False, rounds: int = 7,
+        against: tuple[str, float, str] | None = None,
+    ) -> Any:  # fmt: skip
         benchmark.extra_info["baseline"] = baseline
+        if against is not None:
+            benchmark.extra_info["against"] = against
 
         def finished() -> Any:
             found = call()

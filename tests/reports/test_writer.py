@@ -90,7 +90,10 @@ def benchmarks(folder: Path) -> Path:
 
     file = folder / "bench.json"
     content = {
-        "benchmarks": [entry("naive", 6.0, baseline=True), entry("branching", 0.1, peak_bytes=2048)]
+        "benchmarks": [
+            entry("naive", 6.0, baseline=True, against=["L * H", 144, "naive"]),
+            entry("branching", 0.1, peak_bytes=2048),
+        ]
     }
     file.write_text(json.dumps(content))
     return file
@@ -104,7 +107,10 @@ def test_timings_become_a_table_of_ratios(tmp_path: Path) -> None:
     ]
     assert [row[5] for row in table.texts()] == ["–", "60.00×"]
     paths = write(tmp_path, comparison_records(), benchmarks(tmp_path))
-    assert "60.00×" in paths.page.read_text(encoding="utf-8")
+    page = paths.page.read_text(encoding="utf-8")
+    assert "60.00×" in page
+    assert "What costs grow with" in page
+    assert (tmp_path / "figures" / "timings.svg").exists()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"benchmarks": [{"name": "x"}]}'])

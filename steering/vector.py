@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from steering.errors import BadVector
+from steering.folding import biased, probe, require_equal
 from steering.hooks import Change, changing, watching
 from steering.operations import OPERATIONS, Coefficient
 from steering.positions import POSITIONS, Pass
@@ -187,7 +188,7 @@ class SteeringVector:
 
     @contextmanager
     def attached(
-        self, model: nn.Module, coefficient: Coefficient | None = None
+        self, model: nn.Module, coefficient: Coefficient | None = None, *, fold: bool = False
     ) -> Iterator[Attachment]:
         """Steer a model inside a block; afterwards it is as it was, also after an exception.
 
@@ -195,9 +196,11 @@ class SteeringVector:
             model: A Hugging Face decoder.
             coefficient: Instead of the vector's own; a tensor (b) gives each row of a batch its
                 own.
+            fold: Put the vector into the model's biases instead of hooks: for vectors that add at
+                all positions, one coefficient for all rows.
 
         Raises:
-            BadVector: The vector does not fit the model.
+            BadVector: The vector does not fit the model, or cannot be folded.
         """
         strength = self.coefficient if coefficient is None else coefficient
         if not bool(torch.as_tensor(strength).isfinite().all()):
@@ -211,12 +214,29 @@ class SteeringVector:
             columns = _fit(edit, layout)
             change = attachment._edit(edit, columns, strength)
             changes.setdefault((edit.site, edit.layer), []).append(change)
+        if fold:
+            with self._folded(model, strength):
+                yield attachment
+            return
         with ExitStack() as stack:
             if bool(torch.as_tensor(strength).any()):
                 stack.enter_context(watching(model, attachment._begin))
                 chained = {place: _chain(parts) for place, parts in changes.items()}
                 stack.enter_context(changing(model, chained))
             yield attachment
+
+    @contextmanager
+    def _folded(self, model: nn.Module, strength: Coefficient) -> Iterator[None]:
+        if isinstance(strength, Tensor):
+            raise BadVector("fold=True takes one coefficient for all rows, got one for each")
+        if strength == 0:
+            yield
+            return
+        with self.attached(model, strength):
+            hooked = probe(model)
+        with biased(model, self.edits, strength):
+            require_equal(probe(model), hooked)
+            yield
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write steering_config.json, steering_vector.safetensors and README.md."""

@@ -7,6 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from harness.adapter import SteeredLM
+from harness.measurement import Measurement
+from harness.prompting import prompt
+from harness.sources import Sources
 from steering import Edit, FunctionVector, SteeringVector, resolve
 from steering.activations import prompt_ids
 from steering.effects import naive_log_probs
@@ -24,21 +28,21 @@ def naive_fit(model: Any, tokenizer: Any) -> torch.Tensor:
     """One forward pass per prompt, and one per head and prompt, as the papers' code does."""
     layout, task = resolve(model), examples("antonym", split="train")
     sums: list[list[torch.Tensor]] = [[] for _ in layout.projections]
-    for prompt in prompt_ids(tokenizer, correct_prompts(task, MEANS, 10, 0)):
+    for text in prompt_ids(tokenizer, correct_prompts(task, MEANS, 10, 0)):
         handles = [
             projection.register_forward_pre_hook(
                 lambda _module, inputs, kept=kept: kept.append(inputs[0][0, -1])
             )
             for projection, kept in zip(layout.projections, sums, strict=True)
         ]
-        model(torch.tensor([prompt], device=model.device), use_cache=False)
+        model(torch.tensor([text], device=model.device), use_cache=False)
         for handle in handles:
             handle.remove()
     means = layout.split_heads(torch.stack([torch.stack(kept).mean(dim=0) for kept in sums]))
     heads = [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
     prompts, answers = shuffled_prompts(task, EFFECTS, 10, 0)
-    for prompt, answer in zip(prompt_ids(tokenizer, prompts), answers, strict=True):
-        naive_log_probs(model, prompt, tokenizer.encode(answer)[:1], heads, means.cpu())
+    for text, answer in zip(prompt_ids(tokenizer, prompts), answers, strict=True):
+        naive_log_probs(model, text, tokenizer.encode(answer)[:1], heads, means.cpu())
     return means
 
 
@@ -64,9 +68,9 @@ def test_sweep(clock: Clock, benchmark: Any, small: Any, tokens: int, what: str)
     def one_by_one() -> None:
         with torch.no_grad():
             for vector in cells:
-                for prompt in prompts:
+                for text in prompts:
                     with vector.attached(small):
-                        small(torch.tensor([prompt], device=small.device), use_cache=False)
+                        small(torch.tensor([text], device=small.device), use_cache=False)
 
     def swept() -> None:
         sweep(small, prompts, [answer] * len(prompts), cells)
@@ -75,3 +79,18 @@ def test_sweep(clock: Clock, benchmark: Any, small: Any, tokens: int, what: str)
         clock(swept)
     else:
         clock(one_by_one, baseline=True, rounds=2)
+
+
+@pytest.mark.benchmark(group="sweep of 6 layers x 8 coefficients, built-in model, zero-shot task")
+@pytest.mark.parametrize("what", ["one evaluation", "sweep"])
+def test_sweep_of_a_task(clock: Clock, reference: SteeredLM, what: str) -> None:
+    """The ratio is below 1: how many evaluations the 48 cells cost."""
+    task = Sources().load("antonym")
+    prompt(task, "zero_shot", seed=0, shots=0)
+    measurement = Measurement(reference, task)
+    edit = Edit("block_output", 0, "add", torch.randn(256), "continuation")
+    cells = grid(SteeringVector((edit,)), range(6), [0.5 * i for i in range(1, 9)])
+    if what == "sweep":
+        clock(lambda: sweep(reference.model, *measurement.token_ids(), cells))
+    else:
+        clock(measurement.ask, baseline=True)

@@ -24,7 +24,7 @@ def vector(model: Any, kind: str) -> SteeringVector:
     noise = torch.randn(layout.hidden_size, generator=torch.Generator().manual_seed(0))
     if kind == "fv":
         return SteeringVector((Edit("block_output", 3, "add", noise, "continuation"),))
-    if kind == "all positions":
+    if kind in ("all positions", "folded"):
         return SteeringVector((Edit("block_output", 3, "add", noise, "all"),))
     edits = [Edit("mlp_output", la, "norm_preserving_add", noise) for la in range(layout.n_layers)]
     return SteeringVector(tuple(edits), 0.1)
@@ -32,7 +32,7 @@ def vector(model: Any, kind: str) -> SteeringVector:
 
 @pytest.mark.benchmark(group="forward pass, 12 x 12, 64 tokens")
 @pytest.mark.parametrize("batch", [1, 32])
-@pytest.mark.parametrize("kind", [*KINDS, "all positions"])
+@pytest.mark.parametrize("kind", [*KINDS, "all positions", "folded"])
 @torch.no_grad()
 def test_forward(clock: Clock, benchmark: Any, small: Any, kind: str, batch: int) -> None:
     benchmark.group += f", batch {batch}"
@@ -44,7 +44,7 @@ def test_forward(clock: Clock, benchmark: Any, small: Any, kind: str, batch: int
     if kind == "plain":
         clock(forward, baseline=True)
     else:
-        with vector(small, kind).attached(small):
+        with vector(small, kind).attached(small, fold=kind == "folded"):
             clock(forward)
 
 

@@ -46,7 +46,7 @@ def clock(benchmark: Any) -> Clock:
 
         if DEVICE == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        found = benchmark.pedantic(finished, rounds=rounds, warmup_rounds=1)
+        found = benchmark.pedantic(finished, rounds=rounds, warmup_rounds=int(rounds > 1))
         if DEVICE == "cuda":
             benchmark.extra_info["peak_bytes"] = torch.cuda.max_memory_allocated()
         return found

@@ -18,7 +18,7 @@ from tests.benchmarks.conftest import Clock, ids, shaped
 NAMES = ["naive", "cached_prefix", "branching", "staged"]
 
 
-PROMPTS = 8
+PROMPTS = 4
 
 
 def batch() -> tuple[list[list[int]], list[list[int]]]:

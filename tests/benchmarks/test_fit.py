@@ -53,7 +53,7 @@ def test_fit(clock: Clock, small: Any, tokenizer: Any, what: str) -> None:
     if what == "fit":
         clock(lambda: method.fit(small, tokenizer, examples("antonym", split="train")))
     else:
-        clock(lambda: naive_fit(small, tokenizer), baseline=True, rounds=2)
+        clock(lambda: naive_fit(small, tokenizer), baseline=True, rounds=1)
 
 
 @pytest.mark.benchmark(group="sweep of 12 layers x 8 coefficients")
@@ -63,7 +63,7 @@ def test_sweep(clock: Clock, benchmark: Any, small: Any, tokens: int, what: str)
     benchmark.group += f", prompts of {tokens} tokens"
     edit = Edit("block_output", 0, "add", torch.randn(768), "continuation")
     cells = grid(SteeringVector((edit,)), range(12), [0.5 * i for i in range(1, 9)])
-    prompts, answer = [ids(tokens, seed) for seed in range(8)], ids(1)
+    prompts, answer = [ids(tokens, seed) for seed in range(4)], ids(1)
 
     def one_by_one() -> None:
         with torch.no_grad():
@@ -78,7 +78,7 @@ def test_sweep(clock: Clock, benchmark: Any, small: Any, tokens: int, what: str)
     if what == "sweep":
         clock(swept)
     else:
-        clock(one_by_one, baseline=True, rounds=2)
+        clock(one_by_one, baseline=True, rounds=1)
 
 
 @pytest.mark.benchmark(group="sweep of 6 layers x 8 coefficients, built-in model, zero-shot task")

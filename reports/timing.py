@@ -60,8 +60,10 @@ def timing_table(path: Path) -> Table:
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:
     extra, stats = entry.get("extra_info") or {}, entry["stats"]
+    parameters = entry["name"].partition("[")[2].removesuffix("]")
     return {
-        "name": entry["name"].partition("[")[2].removesuffix("]") or entry["name"], "median": float(stats["median"]), "iqr": float(stats["iqr"]),
+        "name": parameters or entry["name"], "median": float(stats["median"]),
+        "iqr": float(stats["iqr"]),
         "rounds": int(stats["rounds"]), "baseline": bool(extra.get("baseline")),
         "bytes": extra.get("peak_bytes"), "against": extra.get("against"),
     }  # fmt: skip

@@ -1,10 +1,14 @@
 """Evaluations as data: what an `*.eval.yaml` file or a marker asks, and where it is measured.
 
-tasks: [antonym, present-past]     # or suite: precision; or data: my-pairs.json
-arms: [zero_shot, fv, icv]         # default: those of `steergauge compare`
-seeds: [0]
-limit: 100
-at_least: {fv: 0.6}                # headline metric; at most, where lower is better
+Such a file::
+
+    tasks: [antonym, present-past]     # or suite: precision; or data: my-pairs.json
+    arms: [zero_shot, fv, icv]         # default: those of `steergauge compare`
+    seeds: [0]
+    limit: 100
+    at_least: {fv: 0.6}                # headline metric; at most, where lower is better
+
+Its paths are relative to its folder.
 """
 
 from __future__ import annotations

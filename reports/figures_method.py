@@ -14,7 +14,6 @@ from reports.comparison import Comparison
 from reports.record import Record
 
 Made = tuple[Canvas, str, str]
-STYLES = ("-", "--", ":", "-.")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 

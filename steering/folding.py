@@ -69,9 +69,8 @@ def _writer(layout: Layout, edit: Edit) -> Any:
 @torch.no_grad()
 def probe(model: Any) -> Tensor:
     """Logits of three tokens (1, 3, v), by which a folded model is compared with a hooked one."""
-    ids = (
-        torch.tensor([[1, 2, 3]], device=model.device) % model.get_input_embeddings().num_embeddings
-    )
+    size = model.get_input_embeddings().num_embeddings
+    ids = torch.tensor([[1, 2, 3]], device=model.device) % size
     logits: Tensor = model(input_ids=ids, use_cache=False).logits
     return logits.float()
 

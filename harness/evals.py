@@ -134,7 +134,7 @@ def _checked(key: str, value: Any, name: str) -> Any:
     return tuple(items) if key in LISTS else value
 
 
-class Bench:
+class Evaluator:
     """One model on which cases are measured, each once.
 
     Args:

@@ -20,7 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from harness.evals import Asked, Bench
+    from harness.evals import Asked, Evaluator
     from harness.spec import Arm
     from reports import Comparison, Record
 
@@ -74,21 +74,21 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
-def bench_of(config: pytest.Config) -> Bench:
+def evaluator_of(config: pytest.Config) -> Evaluator:
     """The model of this process and its records, which xdist's workers share on disk."""
     if KEY not in config.stash:
         from harness.commands.options import key_values, quiet
-        from harness.evals import Bench
+        from harness.evals import Evaluator
 
         quiet()
         model, _, arguments = config.getoption("steer_model").partition(":")
         base = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
         shared = base.parent if hasattr(config, "workerinput") else base
-        config.stash[KEY] = Bench(model, key_values(arguments), shared / "steergauge")
+        config.stash[KEY] = Evaluator(model, key_values(arguments), shared / "steergauge")
     return config.stash[KEY]
 
 
-KEY: pytest.StashKey[Bench] = pytest.StashKey()
+KEY: pytest.StashKey[Evaluator] = pytest.StashKey()
 
 
 class EvalFile(pytest.File):
@@ -129,8 +129,8 @@ class EvalCase(pytest.Item):
         """Measure, and judge by the file's own figures and by the baseline."""
         from harness.cases import judged
 
-        bench = bench_of(self.config)
-        records = bench.measure(self.asked, (self.task,), [self.arm])
+        evaluator = evaluator_of(self.config)
+        records = evaluator.measure(self.asked, (self.task,), [self.arm])
         path = self.config.getoption("steer_baseline")
         if self.config.getoption("steer_update"):
             path = None
@@ -220,8 +220,8 @@ def evaluate(pytestconfig: pytest.Config) -> Callable[..., Record]:
     def measured(task: str, arm: str, seed: int = 0, **asked: Any) -> Record:
         own = {**asked, "tasks": [task], "arms": [arm], "seeds": [seed]}
         plan = Asked.of(own, "evaluate", pytestconfig.rootpath)
-        bench = bench_of(pytestconfig)
-        return bench.measure(plan, (task,), [plan.cases()[0][1]])[0]
+        evaluator = evaluator_of(pytestconfig)
+        return evaluator.measure(plan, (task,), [plan.cases()[0][1]])[0]
 
     return measured
 
@@ -236,7 +236,7 @@ def steered_model(pytestconfig: pytest.Config) -> Callable[..., Any]:
 
     @contextmanager
     def steered(method: str, task: str, **settings: Any) -> Iterator[Any]:
-        session = bench_of(pytestconfig).session(Asked(tasks=(task,)))
+        session = evaluator_of(pytestconfig).session(Asked(tasks=(task,)))
         fitted = session.fitter.fit(method, settings, session.examples(task))
         with session.lm.steer(fitted.vector):
             yield session.lm
@@ -259,4 +259,4 @@ def comparison(request: pytest.FixtureRequest) -> Comparison:
     cases = asked.cases(_arms_of(request.config))
     tasks = tuple(dict.fromkeys(task for task, _, _ in cases))
     arms = list({arm.name: arm for _, arm, _ in cases}.values())
-    return Comparison(bench_of(request.config).measure(asked, tasks, arms))
+    return Comparison(evaluator_of(request.config).measure(asked, tasks, arms))

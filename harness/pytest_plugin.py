@@ -34,11 +34,20 @@ MARKERS = (
 )
 
 
+def _model(text: str) -> str:
+    """Refuse arguments of a model that cannot be read, before anything runs."""
+    if ":" in text:
+        from harness.commands.options import key_values
+
+        key_values(text.partition(":")[2])
+    return text
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the flags."""
     group = parser.getgroup("steergauge", "evaluations of steering")
     group.addoption(
-        "--steer-model", default="reference", metavar="MODEL",
+        "--steer-model", type=_model, default="reference", metavar="MODEL",
         help="reference, or hf:pretrained=HUB_ID_OR_FOLDER,dtype=... (default: reference)",
     )  # fmt: skip
     group.addoption("--steer-arms", metavar="NAME,...", help="arms of every case, instead of its")

@@ -9,6 +9,7 @@ Layers are 0-based blocks throughout; an edit at layer L changes the OUTPUT of b
 
 import steering.methods  # noqa: F401  (registers the built-in ones)
 from steering.activations import last_token_hidden_states, mean_head_activations, prompt_ids
+from steering.attachment import Attachment, attached_by_row
 from steering.checks import check_method
 from steering.effects import Effects, indirect_effects
 from steering.errors import (
@@ -29,7 +30,7 @@ from steering.methods.random_vector import RandomVector
 from steering.operations import OPERATIONS
 from steering.positions import POSITIONS
 from steering.sites import SITES, Layout, check_sites, resolve
-from steering.vector import Attachment, Edit, SteeringVector
+from steering.vector import Edit, SteeringVector
 
 __all__ = [
     "OPERATIONS",
@@ -53,6 +54,7 @@ __all__ = [
     "SteeringVector",
     "UnknownMethod",
     "UnsupportedModel",
+    "attached_by_row",
     "check_method",
     "check_sites",
     "get",

@@ -21,6 +21,7 @@ from safetensors.torch import save as tensor_bytes
 from torch import Tensor, nn
 
 from steering.errors import BadVector
+from steering.sites import resolve
 from steering.vector import Edit, SteeringVector
 
 FORMAT = 1
@@ -124,8 +125,7 @@ def load(folder: Path, model: nn.Module | None = None) -> SteeringVector:
         raise BadVector(f"{folder / CONFIG}: no edits, or a coefficient that is not finite")
     vector = SteeringVector(edits, coefficient, unit, provenance)
     if model is not None:
-        with vector.attached(model):  # refuses a vector of another shape
-            pass
+        vector.require_fit(resolve(model))
         _compare_models(folder, provenance, model)
     return vector
 

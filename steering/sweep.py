@@ -2,7 +2,7 @@
 
 Edits at the last prompt token and after it are variants of a branched pass: every cell of the grid
 costs one copy of the answer's tokens instead of a whole prompt. Edits at all positions change the
-prompt itself: there the cells are rows of one batch, each with its own coefficient.
+prompt itself: there the cells are rows of one batch, each with its own vector.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from steering.activations import rows
+from steering.attachment import attached_by_row
 from steering.branching import Ids, answer_log_probs, branched_logits
 from steering.effects import best_path
 from steering.errors import BadVector
@@ -54,8 +55,8 @@ def sweep(
         model: A Hugging Face decoder.
         prompts: n lists of token ids.
         answers: n lists of token ids.
-        vectors: k vectors. Those of one edit at BRANCHING positions share passes; the others,
-            where they differ in the coefficient only, share batches.
+        vectors: k vectors. Those of one edit at BRANCHING positions are variants of branched
+            passes, the others rows of plain ones.
 
     Returns:
         For each prompt the scores of its answer, as if each vector were attached alone.
@@ -83,16 +84,14 @@ def sweep(
     if not all(bool(torch.isfinite(each.log_probs).all()) for each in found):
         branched = []  # what breaks one copy reaches the others: 0 times NaN is NaN
     others = sorted(set(range(len(vectors))) - set(branched))
-    for group in _same_edits(others, vectors):
-        cells = [(i, number) for i in _longest_first(prompts) for number in group]
-        for start in range(0, len(cells), ROWS):
-            chunk = cells[start : start + ROWS]
-            texts = [(prompts[i], answers[i]) for i, _ in chunk]
-            strengths = [vectors[number].coefficient for _, number in chunk]
-            logits = _as_rows(model, texts, vectors[group[0]], strengths)
-            for (i, number), row in zip(chunk, logits, strict=True):
-                first = len(prompts[i]) - 1
-                keep(i, [number], row[None, first : first + len(answers[i])])
+    cells = [(i, number) for i in _longest_first(prompts) for number in others]
+    for start in range(0, len(cells), ROWS):
+        chunk = cells[start : start + ROWS]
+        texts = [(prompts[i], answers[i]) for i, _ in chunk]
+        logits = _as_rows(model, texts, [vectors[number] for _, number in chunk])
+        for (i, number), row in zip(chunk, logits, strict=True):
+            first = len(prompts[i]) - 1
+            keep(i, [number], row[None, first : first + len(answers[i])])
     return found
 
 
@@ -150,31 +149,15 @@ def _edit(parts: Sequence[tuple[Edit, float, slice]], batch: int) -> Change:
     return change
 
 
-def _same_edits(numbers: Sequence[int], vectors: Sequence[SteeringVector]) -> list[list[int]]:
-    """Vectors that differ in the coefficient only, together."""
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for number in numbers:
-        key = tuple(
-            (e.site, e.layer, e.operation, e.positions, e.head, e.tensor.cpu().numpy().tobytes())
-            for e in vectors[number].edits
-        )
-        groups.setdefault(key, []).append(number)
-    return list(groups.values())
-
-
 @torch.no_grad()
 def _as_rows(
-    model: Any,
-    texts: Sequence[tuple[Ids, Ids]],
-    vector: SteeringVector,
-    strengths: Sequence[float],
+    model: Any, texts: Sequence[tuple[Ids, Ids]], vectors: Sequence[SteeringVector]
 ) -> Tensor:
-    """Logits (b, s, v) of prompts with their answers, each row at its own strength."""
+    """Logits (b, s, v) of prompts with their answers, each row under its own vector."""
     inputs, totals = rows([[*prompt, *answer[:-1]] for prompt, answer in texts], model.device)
     ends = torch.tensor([len(prompt) for prompt, _ in texts], device=model.device)
-    coefficients = torch.tensor(strengths, device=model.device)
     with (
-        vector.attached(model, coefficients) as attachment,
+        attached_by_row(model, vectors) as attachment,
         attachment.lengths(ends, totals),
     ):
         logits: Tensor = model(**inputs, use_cache=False).logits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from steering.attachment import Attachment, Slot, on
 from steering.errors import BadVector
 from steering.folding import biased, probe, require_equal
-from steering.hooks import Change, changing, watching
-from steering.operations import OPERATIONS, Coefficient
-from steering.positions import POSITIONS, Pass
-from steering.sites import SITES, resolve
+from steering.operations import OPERATIONS
+from steering.positions import POSITIONS
+from steering.sites import SITES, Layout, resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,67 +57,24 @@ class Edit:
                 f"{tuple(self.tensor.shape)}, expected one axis of finite values"
             )
 
-
-@dataclass(eq=False)
-class Attachment:
-    """A vector on a model.
-
-    Attributes:
-        calls: Forward passes in which at least one edit was applied.
-    """
-
-    calls: int = 0
-    _now: Pass = field(default_factory=lambda: Pass(1, 1))
-    _rows: tuple[Tensor, Tensor] | None = None
-    _counted: bool = False
-
-    @contextmanager
-    def lengths(self, prompt: Tensor, total: Tensor) -> Iterator[None]:
-        """State where the prompt ends and how long each row of right-padded passes is.
-
-        Args:
-            prompt: Prompt tokens of each row (b).
-            total: Real tokens of each row (b).
-        """
-        outer, self._rows = self._rows, (prompt, total)
-        try:
-            yield
-        finally:
-            self._rows = outer
-
-    def _begin(self, now: Pass) -> None:
-        if self._rows is not None:
-            now.prompt_lengths, now.lengths = self._rows
-        self._now, self._counted = now, False
-
-    def _edit(self, edit: Edit, columns: slice | None, coefficient: Coefficient) -> Change:
-        operation, on_device = OPERATIONS[edit.operation], edit.tensor
-
-        def change(x: Tensor) -> Tensor | None:
-            nonlocal on_device
-            if x.ndim == 2:  # OPT's MLP works on batch and tokens as one axis
-                new = change(x.view(self._now.batch, self._now.width, -1))
-                return None if new is None else new.view_as(x)
-            where = self._now.choose(edit.positions)
-            if isinstance(where, slice) and where.start >= where.stop:
-                return None
-            if not self._counted:
-                self.calls, self._counted = self.calls + 1, True
-            if on_device.device != x.device:
-                on_device = on_device.to(x.device)
-            everywhere = isinstance(where, slice) and where == slice(0, x.shape[1])
-            if columns is None and everywhere:
-                return operation(x, on_device, coefficient)
-            new = x.clone()
-            part = new if columns is None else new[..., columns]
-            if isinstance(where, slice):
-                part[:, where] = operation(part[:, where], on_device, coefficient)
-            else:
-                steered = operation(part, on_device, coefficient)
-                part.copy_(torch.where(where.unsqueeze(-1), steered, part))
-            return new
-
-        return change
+    def require_fit(self, layout: Layout) -> None:
+        """Raise BadVector for an edit that a model cannot take."""
+        self.check()
+        if not 0 <= self.layer < layout.n_layers:
+            raise BadVector(
+                f"the vector edits layer {self.layer}, the model has layers 0 to "
+                f"{layout.n_layers - 1}; fit the vector on this model"
+            )
+        if self.head is not None and not 0 <= self.head < layout.n_heads:
+            raise BadVector(
+                f"the vector edits head {self.head}, the model has {layout.n_heads} heads"
+            )
+        width = layout.head_dim if self.head is not None else layout.width(self.site)
+        if len(self.tensor) != width:
+            raise BadVector(
+                f"the vector has width {len(self.tensor)} at {self.site}, the model has {width}; "
+                "fit the vector on this model"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,57 +143,46 @@ class SteeringVector:
         """The same vector with more said about its origin."""
         return replace(self, provenance={**self.provenance, **facts})
 
+    def require_fit(self, layout: Layout) -> None:
+        """Raise BadVector for a vector that a model cannot take."""
+        if not math.isfinite(self.coefficient):
+            raise BadVector(f"coefficient {self.coefficient}; expected a finite number")
+        for edit in self.edits:
+            edit.require_fit(layout)
+
+    def to(self, device: torch.device | str) -> SteeringVector:
+        """The same vector with its tensors on a device."""
+        edits = tuple(replace(edit, tensor=edit.tensor.to(device)) for edit in self.edits)
+        return replace(self, edits=edits)
+
     @contextmanager
     def attached(
-        self, model: nn.Module, coefficient: Coefficient | None = None, *, fold: bool = False
+        self, model: nn.Module, coefficient: float | None = None, *, fold: bool = False
     ) -> Iterator[Attachment]:
         """Steer a model inside a block; afterwards it is as it was, also after an exception.
 
         Args:
             model: A Hugging Face decoder.
-            coefficient: Instead of the vector's own; a tensor (b) gives each row of a batch its
-                own.
+            coefficient: Instead of the vector's own.
             fold: Put the vector into the model's biases instead of hooks: for vectors that add at
-                all positions, one coefficient for all rows.
+                all positions.
 
         Raises:
             BadVector: The vector does not fit the model, or cannot be folded.
         """
-        strength = self.coefficient if coefficient is None else coefficient
-        if not bool(torch.as_tensor(strength).isfinite().all()):
-            raise BadVector(f"coefficient {strength}; expected a finite number")
-        if isinstance(strength, Tensor):
-            strength = strength[:, None, None]
-        layout = resolve(model)
-        attachment = Attachment()
-        changes: dict[tuple[str, int], list[Change]] = {}
-        for edit in self.edits:
-            columns = _fit(edit, layout)
-            change = attachment._edit(edit, columns, strength)
-            changes.setdefault((edit.site, edit.layer), []).append(change)
-        if fold:
-            with self._folded(model, strength):
-                yield attachment
+        vector = self if coefficient is None else self.with_coefficient(coefficient)
+        vector.require_fit(resolve(model))
+        strength = vector.coefficient
+        slots = [Slot(edit, strength) for edit in self.edits] if strength != 0 else []
+        if fold and slots:
+            with on(model, slots):
+                hooked = probe(model)
+            with biased(model, self.edits, strength):
+                require_equal(probe(model), hooked)
+                yield Attachment()
             return
-        with ExitStack() as stack:
-            if bool(torch.as_tensor(strength).any()):
-                stack.enter_context(watching(model, attachment._begin))
-                chained = {place: _chain(parts) for place, parts in changes.items()}
-                stack.enter_context(changing(model, chained))
+        with on(model, slots) as attachment:
             yield attachment
-
-    @contextmanager
-    def _folded(self, model: nn.Module, strength: Coefficient) -> Iterator[None]:
-        if isinstance(strength, Tensor):
-            raise BadVector("fold=True takes one coefficient for all rows, got one for each")
-        if strength == 0:
-            yield
-            return
-        with self.attached(model, strength):
-            hooked = probe(model)
-        with biased(model, self.edits, strength):
-            require_equal(probe(model), hooked)
-            yield
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write steering_config.json, steering_vector.safetensors and README.md."""
@@ -254,19 +200,6 @@ class SteeringVector:
         from steering.store import load
 
         return load(Path(folder), model)
-
-
-def _chain(parts: list[Change]) -> Change:
-    if len(parts) == 1:
-        return parts[0]
-
-    def change(x: Tensor) -> Tensor:
-        for part in parts:
-            new = part(x)
-            x = x if new is None else new
-        return x
-
-    return change
 
 
 def _by_place(vector: SteeringVector) -> dict[tuple[Any, ...], Edit]:
@@ -288,24 +221,3 @@ def _scaled(vector: SteeringVector) -> tuple[Edit, ...]:
                 f"{vector.coefficient}; vectors of it combine at coefficient 1 only"
             )
     return tuple(replace(edit, tensor=edit.tensor * vector.coefficient) for edit in vector.edits)
-
-
-def _fit(edit: Edit, layout: Any) -> slice | None:
-    """Check an edit against a model; return the columns of its head."""
-    edit.check()
-    if not 0 <= edit.layer < layout.n_layers:
-        raise BadVector(
-            f"the vector edits layer {edit.layer}, the model has layers 0 to "
-            f"{layout.n_layers - 1}; fit the vector on this model"
-        )
-    if edit.head is not None and not 0 <= edit.head < layout.n_heads:
-        raise BadVector(f"the vector edits head {edit.head}, the model has {layout.n_heads} heads")
-    width = layout.head_dim if edit.head is not None else layout.width(edit.site)
-    if len(edit.tensor) != width:
-        raise BadVector(
-            f"the vector has width {len(edit.tensor)} at {edit.site}, the model has {width}; fit "
-            "the vector on this model"
-        )
-    if edit.head is None:
-        return None
-    return slice(edit.head * layout.head_dim, (edit.head + 1) * layout.head_dim)

@@ -1,0 +1,204 @@
+"""Vectors on a model: one for all rows of a batch, or one for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from steering.errors import BadVector
+from steering.hooks import Change, changing, watching
+from steering.operations import OPERATIONS, Coefficient
+from steering.positions import Pass
+from steering.sites import Layout, resolve
+
+if TYPE_CHECKING:
+    from steering.vector import Edit, SteeringVector
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """One edit of all rows, or edits of r rows that differ in tensor and strength only.
+
+    Attributes:
+        edit: Where and how; its tensor is (d), or (r, 1, d).
+        coefficient: A number, or (r, 1, 1).
+        rows: Which rows of the batch (r); None is all of them.
+    """
+
+    edit: Edit
+    coefficient: Coefficient
+    rows: Tensor | None = None
+
+    def to(self, device: torch.device) -> Slot:
+        """The same slot with its tensors on a device."""
+        c = self.coefficient
+        return Slot(
+            replace(self.edit, tensor=self.edit.tensor.to(device)),
+            c.to(device) if isinstance(c, Tensor) else c,
+            self.rows if self.rows is None else self.rows.to(device),
+        )
+
+
+@dataclass(eq=False)
+class Attachment:
+    """A vector, or one for each row, on a model.
+
+    Attributes:
+        calls: Forward passes in which at least one edit was applied.
+    """
+
+    calls: int = 0
+    _batch: int | None = None
+    _now: Pass = field(default_factory=lambda: Pass(1, 1))
+    _rows: tuple[Tensor, Tensor] | None = None
+    _counted: bool = False
+
+    @contextmanager
+    def lengths(self, prompt: Tensor, total: Tensor) -> Iterator[None]:
+        """State where the prompt ends and how long each row of right-padded passes is.
+
+        Args:
+            prompt: Prompt tokens of each row (b).
+            total: Real tokens of each row (b), those in the KV cache included.
+        """
+        outer, self._rows = self._rows, (prompt, total)
+        try:
+            yield
+        finally:
+            self._rows = outer
+
+    def _begin(self, now: Pass) -> None:
+        if self._batch not in (None, now.batch):
+            raise BadVector(
+                f"a batch of {now.batch} rows under {self._batch} vectors; give one for each row"
+            )
+        if self._rows is not None:
+            now.prompt_lengths, now.lengths = self._rows
+        self._now, self._counted = now, False
+
+    def _change(self, slot: Slot, layout: Layout) -> Change:
+        columns = _columns(slot.edit, layout)
+
+        def change(x: Tensor) -> Tensor | None:
+            nonlocal slot
+            if x.ndim == 2:  # OPT's MLP works on batch and tokens as one axis
+                new = change(x.view(self._now.batch, self._now.width, -1))
+                return None if new is None else new.view_as(x)
+            where = self._now.choose(slot.edit.positions)
+            if isinstance(where, slice) and where.start >= where.stop:
+                return None
+            if not self._counted:
+                self.calls, self._counted = self.calls + 1, True
+            if slot.edit.tensor.device != x.device:
+                slot = slot.to(x.device)
+            if slot.rows is None:
+                return _edited(x, slot, where, columns)
+            own = where if isinstance(where, slice) or len(where) == 1 else where[slot.rows]
+            new = x.clone()
+            new[slot.rows] = _edited(x[slot.rows], slot, own, columns)
+            return new
+
+        return change
+
+
+def _edited(x: Tensor, slot: Slot, where: slice | Tensor, columns: slice | None) -> Tensor:
+    """New activations (r, s, d): the operation applied at some tokens and columns."""
+    operation, v, c = OPERATIONS[slot.edit.operation], slot.edit.tensor, slot.coefficient
+    if columns is None and isinstance(where, slice) and where == slice(0, x.shape[1]):
+        return operation(x, v, c)
+    new = x.clone()
+    part = new if columns is None else new[..., columns]
+    if isinstance(where, slice):
+        part[:, where] = operation(part[:, where], v, c)
+    else:
+        part.copy_(torch.where(where.unsqueeze(-1), operation(part, v, c), part))
+    return new
+
+
+@contextmanager
+def on(model: nn.Module, slots: Sequence[Slot], batch: int | None = None) -> Iterator[Attachment]:
+    """Apply slots in every forward pass of a block.
+
+    Args:
+        model: A Hugging Face decoder.
+        slots: In the order in which they are applied.
+        batch: Rows that a pass must have; None allows any number.
+    """
+    layout, attachment = resolve(model), Attachment(_batch=batch)
+    changes: dict[tuple[str, int], list[Change]] = {}
+    for slot in slots:
+        place = (slot.edit.site, slot.edit.layer)
+        changes.setdefault(place, []).append(attachment._change(slot, layout))
+    with ExitStack() as stack:
+        if changes:
+            stack.enter_context(watching(model, attachment._begin))
+            chained = {place: _chain(parts) for place, parts in changes.items()}
+            stack.enter_context(changing(model, chained))
+        yield attachment
+
+
+@contextmanager
+def attached_by_row(
+    model: nn.Module, vectors: Sequence[SteeringVector | None]
+) -> Iterator[Attachment]:
+    """Steer each row of a batch by its own vector at its own coefficient.
+
+    Rows are edited as if each vector were attached alone; a row without a vector, or at coefficient
+    0, stays as it is to the last bit.
+
+    Args:
+        model: A Hugging Face decoder.
+        vectors: One for each row of the block's forward passes (b).
+
+    Raises:
+        BadVector: a vector that does not fit the model, or (in a pass) another number of rows.
+    """
+    layout = resolve(model)
+    for vector in {id(v): v for v in vectors if v is not None}.values():
+        vector.require_fit(layout)
+    # edits at one place keep their order within a row: the first of each vector, the second, ...
+    members: dict[tuple[Any, ...], list[tuple[int, Edit, float]]] = {}
+    for row, vector in enumerate(vectors):
+        seen: dict[tuple[str, int], int] = {}
+        for edit in vector.edits if vector is not None and vector.coefficient != 0 else ():
+            place = (edit.site, edit.layer)
+            nth = seen[place] = seen.get(place, -1) + 1
+            kind = (nth, *place, edit.operation, edit.positions, edit.head)
+            members.setdefault(kind, []).append((row, edit, vector.coefficient))
+    order = sorted(members, key=lambda kind: kind[0])
+    slots = [_slot(members[kind], len(vectors)) for kind in order]
+    with on(model, slots, len(vectors)) as attachment:
+        yield attachment
+
+
+def _slot(members: Sequence[tuple[int, Edit, float]], batch: int) -> Slot:
+    rows, edits, strengths = zip(*members, strict=True)
+    tensor = torch.stack([edit.tensor for edit in edits]).unsqueeze(1)
+    place = None if len(rows) == batch else torch.tensor(rows)
+    strength = torch.tensor(strengths)[:, None, None]
+    return Slot(replace(edits[0], tensor=tensor), strength, place).to(tensor.device)
+
+
+def _chain(parts: list[Change]) -> Change:
+    if len(parts) == 1:
+        return parts[0]
+
+    def change(x: Tensor) -> Tensor:
+        for part in parts:
+            new = part(x)
+            x = x if new is None else new
+        return x
+
+    return change
+
+
+def _columns(edit: Edit, layout: Layout) -> slice | None:
+    """The columns of an edited head; None where the whole width is edited."""
+    if edit.head is None:
+        return None
+    return slice(edit.head * layout.head_dim, (edit.head + 1) * layout.head_dim)

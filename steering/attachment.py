@@ -159,13 +159,15 @@ def attached_by_row(
         BadVector: a vector that does not fit the model, or (in a pass) another number of rows.
     """
     layout = resolve(model)
-    for vector in {id(v): v for v in vectors if v is not None}.values():
-        vector.require_fit(layout)
+    for each in {id(v): v for v in vectors if v is not None}.values():
+        each.require_fit(layout)
     # edits at one place keep their order within a row: the first of each vector, the second, ...
     members: dict[tuple[Any, ...], list[tuple[int, Edit, float]]] = {}
     for row, vector in enumerate(vectors):
         seen: dict[tuple[str, int], int] = {}
-        for edit in vector.edits if vector is not None and vector.coefficient != 0 else ():
+        if vector is None or vector.coefficient == 0:
+            continue
+        for edit in vector.edits:
             place = (edit.site, edit.layer)
             nth = seen[place] = seen.get(place, -1) + 1
             kind = (nth, *place, edit.operation, edit.positions, edit.head)

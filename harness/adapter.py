@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,16 +21,20 @@ from lm_eval.models.utils import Collator
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from harness.arguments import BadArguments, refuse_unknown
-from harness.proof import SilentNoOp, describe, max_logit_change, vector_id
-from harness.scoring import Answer, Request, Rows, by_length, input_tokens, split_alike
-from steering import NotFinite, SteeringVector, UnsupportedModel
+from harness.prefixes import by_prefix, continued, prefill
+from harness.proof import SilentNoOp, max_logit_change
+from harness.scoring import Answer, Batch, Owned, Request, Row, owner_of, rows
+from harness.vectors import Vectors
+from steering import SteeringVector, UnsupportedModel, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lm_eval.api.instance import Instance
     from lm_eval.api.model import CacheHook
     from torch import Tensor
+
+    from harness.vectors import Owner
 
 __all__ = ["SilentNoOp", "SteeredLM"]
 
@@ -40,15 +46,12 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
     templates, `device_map`, dtypes and `batch_size=auto` are HFLM's own.
 
     Attributes:
-        proof: Of the current or last steered run: `calls`, the forward passes in which an edit was
-            applied, and `max_logit_change`, measured once, on a real row of the first batch.
         silent: Show none of lm-eval's bars, for callers with a bar of their own.
     """
 
     alias: ClassVar[str] = "SteeredLM"  # what messages call it
     own_arguments: tuple[str, ...] = ("coefficient", "vector")
     silent: bool = False
-    _vector: SteeringVector | None = None
 
     def __init__(
         self,
@@ -70,7 +73,9 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
             ValueError: an unknown argument, a model that cannot be steered, a vector that does not
                 fit the model; one line each.
         """
-        self.proof: dict[str, float] = {}
+        self._vectors = self._proved = Vectors()
+        self._owners: list[Owner] = []  # of the prompts that are generated from
+        self._prefixes_hold: bool | None = None
         if pretrained is None:
             raise BadArguments(f"{self.alias} needs pretrained=MODEL (a hub id or a folder)")
         if coefficient is not None and vector is None:
@@ -80,6 +85,7 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         loads_model = isinstance(pretrained, str)
         refuse_unknown(self.alias, hflm, self.own_arguments, loads_model=loads_model)
         super().__init__(pretrained, **hflm)
+        self._encoded = lru_cache(maxsize=2**16)(super()._encode_pair)
         if isinstance(vector, str | Path):
             vector = SteeringVector.from_pretrained(Path(vector), model=self.model)
         if vector is not None:
@@ -87,8 +93,22 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
 
     @property
     def vector(self) -> SteeringVector | None:
-        """The vector that steers the next requests."""
-        return self._vector
+        """The one vector that steers the next requests of every task."""
+        return self._vectors.of(None)
+
+    @property
+    def proofs(self) -> Mapping[Owner, Mapping[str, float]]:
+        """Of the current or last steered run, by task: what each vector did.
+
+        `calls`: forward passes in which an edit was applied; `max_logit_change`: measured once, on
+        a real row. One vector for all tasks stands under None.
+        """
+        return self._proved.proofs
+
+    @property
+    def proof(self) -> Mapping[str, float]:
+        """The same of the one vector for all tasks."""
+        return self.proofs.get(None, {})
 
     def _get_backend(self, *args: Any, **kwargs: Any) -> None:
         super()._get_backend(*args, **kwargs)
@@ -109,46 +129,65 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         Raises:
             ValueError: the vector does not fit the model, or answers are being cached by request.
         """
-        outer, outer_proof = self._vector, self.proof
-        try:
-            if vector is None:
-                self._vector = None
-            else:
-                self._take(vector, coefficient)
+        with self._steered({} if vector is None else {None: vector}, coefficient):
             yield self
+
+    @contextmanager
+    def steer_each(self, vectors: Mapping[str, SteeringVector]) -> Iterator[SteeredLM]:
+        """Answer each task's requests by the task's own vector, in batches that tasks share.
+
+        Args:
+            vectors: By task; the other tasks' requests are answered unsteered.
+
+        Raises:
+            ValueError: a vector does not fit the model, or answers are being cached by request.
+        """
+        with self._steered(vectors):
+            yield self
+
+    @contextmanager
+    def _steered(
+        self, vectors: Mapping[Any, SteeringVector], coefficient: float | None = None
+    ) -> Iterator[None]:
+        outer, self._vectors = self._vectors, self._taken(vectors, coefficient)
+        if vectors:
+            self._proved = self._vectors
+        try:
+            yield
         finally:
-            self._vector = outer
-            if outer is not None:
-                self.proof = outer_proof
+            self._vectors = outer
+            if outer:
+                self._proved = outer
 
     def _take(self, vector: SteeringVector, coefficient: float | None) -> None:
-        if coefficient is not None:
-            vector = vector.with_coefficient(coefficient)
-        _refuse_cache(self.cache_hook, vector)
-        with vector.attached(self.model):  # refuses here, before any work, what does not fit
-            pass
-        self._vector = vector
-        self.proof = {"calls": 0}
+        """Answer everything from now on under a vector."""
+        self._vectors = self._proved = self._taken({None: vector}, coefficient)
+
+    def _taken(self, vectors: Mapping[Any, SteeringVector], coefficient: float | None) -> Vectors:
+        found = {}
+        for owner, vector in vectors.items():
+            own = vector if coefficient is None else vector.with_coefficient(coefficient)
+            own.require_fit(resolve(self.model))  # before any work
+            found[owner] = own.to(self.device)
+        taken = Vectors(found)
+        taken.refuse_cache(self.cache_hook)
+        return taken
 
     def set_cache_hook(self, cache_hook: CacheHook) -> None:
         """Refuse lm-eval's answer cache where it would mix vectors: it knows requests only."""
-        if self._vector is not None:
-            _refuse_cache(cache_hook, self._vector)
+        self._vectors.refuse_cache(cache_hook)
         super().set_cache_hook(cache_hook)
 
     def get_model_info(self) -> dict[str, Any]:
         """HFLM's block with `steering` added: what steered, and the proof that it did."""
-        info: dict[str, Any] = super().get_model_info()
-        if self._vector is None:
-            return {**info, "steering": None}
-        return {**info, "steering": {**describe(self._vector), "proof": dict(self.proof)}}
+        return {**super().get_model_info(), "steering": self._vectors.described()}
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Answer]:
         """Log-probability and greediness of continuations, steered."""
         answers: list[Answer] = super().loglikelihood(
-            requests, disable_tqdm=disable_tqdm or self.silent
+            self._owned(requests), disable_tqdm=disable_tqdm or self.silent
         )
-        self._require_proof(requests)
+        self._vectors.require_proof(self._owners_of(requests))
         return answers
 
     def loglikelihood_rolling(
@@ -159,19 +198,41 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         The prompt of a window is its first token (the prefix token, or the text's last token
         before the window); everything after it counts as continuation.
         """
+        if self._vectors.by_task:
+            raise BadArguments("whole texts are scored under one vector for all tasks: use steer")
         answers: list[float] = super().loglikelihood_rolling(
             requests, disable_tqdm=disable_tqdm or self.silent
         )
-        self._require_proof(requests)
+        self._vectors.require_proof(self._owners_of(requests))
         return answers
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Generated continuations, steered."""
         answers: list[str] = super().generate_until(
-            requests, disable_tqdm=disable_tqdm or self.silent
+            self._owned(requests), disable_tqdm=disable_tqdm or self.silent
         )
-        self._require_proof(requests)
+        self._vectors.require_proof(self._owners_of(requests))
         return answers
+
+    def _owners_of(self, requests: Sequence[Instance]) -> set[Owner]:
+        """Whose vectors the requests are answered under."""
+        return {request.task_name if self._vectors.by_task else None for request in requests}
+
+    def _owned(self, requests: list[Instance]) -> list[Instance]:
+        """The requests, each with its task in its context where tasks have vectors of their own."""
+        if not self._vectors.by_task:
+            return requests
+        return [
+            replace(
+                request, arguments=(Owned(request.args[0], request.task_name), *request.args[1:])
+            )
+            for request in requests
+        ]
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """HFLM's tokens of a prompt and its answer, made once: arms ask the same ones."""
+        found: tuple[list[int], list[int]] = self._encoded(context, continuation)
+        return found
 
     def _loglikelihood_tokens(
         self,
@@ -179,112 +240,115 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         disable_tqdm: bool = False,
         override_bs: int | None = None,
     ) -> list[Answer]:
-        """HFLM's scoring: same order, same batches, same padding, and the lengths kept."""
-        shared = self.logits_cache and split_alike(requests)
-        collator = Collator(
-            requests,
-            sort_fn=by_length,
-            group_by="contexts" if shared else None,
-            group_fn=input_tokens,
-        )
-        automatic = self.batch_size == "auto"
-        size = (override_bs or 0) if automatic else self.batch_size
-        schedule = automatic and len(requests) > 0 and not override_bs
-        if schedule:
-            self.batch_sizes: dict[int, int] = {}  # sizes found for other requests do not hold
-        chunks = collator.get_batched(n=size, batch_fn=self._batch_scheduler if schedule else None)
-        answers: list[Answer] = []
+        """HFLM's scoring: same order, same batches, same padding, and the lengths kept.
+
+        Where prompts begin alike (`prefixes`) the common part is computed once, and the numbers
+        are HFLM's up to rounding.
+        """
+        answers: list[Answer] = [(math.nan, False)] * len(requests)
         silent = disable_tqdm or self.rank != 0
         with tqdm(total=len(requests), disable=silent, desc="Scoring") as progress:
-            for chunk in chunks:
-                rows = Rows.build(chunk, self.max_length, self.device)
-                probe = rows.longest()
-                total, prompt = rows.totals[probe], rows.prompts[probe]
-                self._prove(rows.inputs[probe : probe + 1, :total], prompt)
-                logits = self._steered_call(rows.inputs, rows.prompts, rows.totals)
-                for text, answer in rows.answers(logits, collator, self.softmax_dtype):
-                    answers.append(answer)
+            for batch, logits in self._scored(rows(requests, merge=self.logits_cache), override_bs):
+                for place, text, answer in batch.answers(logits, self.softmax_dtype):
+                    answers[place] = answer
                     if text is not None:
                         self.cache_hook.add_partial("loglikelihood", text, answer)
                     progress.update(1)
-        original: list[Answer] = collator.get_original(answers)
-        return original
+        return answers
 
-    def _steered_call(self, inputs: Tensor, prompts: list[int], totals: list[int]) -> Tensor:
-        """Logits (b, s, vocabulary) of right-padded rows (b, s), steered if there is a vector."""
-        if self._vector is None:
-            logits: Tensor = self._model_call(inputs)
+    def _scored(
+        self, every: Sequence[Row], override_bs: int | None
+    ) -> Iterator[tuple[Batch, Tensor]]:
+        """Every row in a batch with its logits (b, s, vocabulary)."""
+        automatic = self.batch_size == "auto"
+        size = (override_bs or 0) if automatic else self.batch_size
+        for shared, group in self._groups(every):
+            schedule = self._schedule(group) if automatic and not override_bs else None
+            cache = self._prefill(group[0], shared) if shared else None
+            for chunk in Collator.get_chunks(group, n=size, fn=schedule):
+                batch = self._batch(chunk, shared)
+                for row in batch.longest():
+                    self._prove(self._batch([row]))
+                yield batch, self._steered_call(batch, cache)
+
+    def _schedule(self, group: Sequence[Row]) -> Callable[[int, Any], int]:
+        """HFLM's search for batch sizes, on the rows of a group."""
+        self.batch_sizes: dict[int, int] = {}  # sizes found for other requests do not hold
+        requests = [row.request for row in group]
+        return lambda i, _: int(self._batch_scheduler(i, requests))
+
+    def _batch(self, chunk: Sequence[Row], start: int = 0) -> Batch:
+        return Batch.of(chunk, self.max_length, self.device, start)
+
+    def _groups(self, every: Sequence[Row]) -> list[tuple[int, list[Row]]]:
+        """Rows by the prefix they share, where this model continues prefixes rightly."""
+        alone = [(0, list(every))]
+        if self._prefixes_hold is False or self.mixed_precision_dtype is not None:
+            return alone
+        groups = by_prefix(every, self.max_length)
+        shared, (row, *_) = groups[0] if groups else alone[0]
+        if shared and self._prefixes_hold is None:
+            self._prefixes_hold = self._continues(row, shared)
+        return alone if self._prefixes_hold is False else groups
+
+    def _continues(self, row: Row, shared: int) -> bool:
+        """Whether a row after its cached prefix has the logits of the whole row."""
+        whole = self._steered_call(self._batch([row]))
+        try:
+            cache = self._prefill(row, shared)
+            rest = self._steered_call(self._batch([row], shared), cache)
+        except (RuntimeError, ValueError, TypeError, AttributeError):
+            return False  # a cache that cannot be repeated or continued
+        allowed = 1e-3 if rest.dtype == torch.float32 else 0.3
+        return max_logit_change(whole[:, -rest.shape[1] :], rest) <= allowed
+
+    def _prefill(self, row: Row, shared: int) -> Any:
+        """The KV cache of a row's first tokens, under its vector."""
+        ends = torch.tensor([[shared + 1], [shared]], device=self.device)
+        with self._vectors.attached(self.model, [row.owner], ends):
+            return prefill(self.model, row.tokens(self.max_length)[:shared])
+
+    def _steered_call(self, batch: Batch, cache: Any = None) -> Tensor:
+        """Logits (b, s, vocabulary) of a batch, each row under its owner's vector."""
+        ends = torch.tensor([batch.prompts, batch.totals], device=self.device)
+        with self._vectors.attached(self.model, [row.owner for row in batch.rows], ends):
+            if cache is not None:
+                return continued(self.model, cache, batch.inputs)
+            logits: Tensor = self._model_call(batch.inputs)
             return logits
-        ends = torch.tensor([prompts, totals], device=inputs.device)
-        with self._vector.attached(self.model) as attachment, attachment.lengths(ends[0], ends[1]):
-            logits = self._model_call(inputs)
-        self.proof["calls"] += attachment.calls
-        return logits
+
+    def _prove(self, batch: Batch) -> None:
+        """Measure once for each vector, on one real row, that it moves the row's logits."""
+        owner = batch.rows[0].owner
+        if not self._vectors.unproven(owner, batch.totals[0] - batch.prompts[0]):
+            return
+        before, calls = self._model_call(batch.inputs), self.proofs[owner]["calls"]
+        after = self._steered_call(batch)
+        self._vectors.prove(owner, before, after, fired=self.proofs[owner]["calls"] > calls)
+
+    def tok_batch_encode(self, strings: Sequence[str], *args: Any, **kwargs: Any) -> Any:
+        """HFLM's encoding of the prompts that are generated from next; notes their owners."""
+        self._owners = [owner_of(text) for text in strings]
+        return super().tok_batch_encode(strings, *args, **kwargs)
 
     def _model_generate(self, context: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if self._vector is None:
-            unsteered: Tensor = super()._model_generate(context, *args, **kwargs)
-            return unsteered
-        with self._vector.attached(self.model) as attachment:
+        owners = self._owners if len(self._owners) == len(context) else [None] * len(context)
+        with self._vectors.attached(self.model, owners):
             output: Tensor = super()._model_generate(context, *args, **kwargs)
-        self.proof["calls"] += attachment.calls
-        if "max_logit_change" not in self.proof:
-            width = context.shape[1]
-            written = (output[:, width:] != self.tokenizer.pad_token_id).sum(dim=1)
-            row = int(written.argmax())
+        unproven = {owner for owner in owners if self._vectors.unproven(owner, 1)}
+        if not unproven:
+            return output
+        width = context.shape[1]
+        written = (output[:, width:] != self.tokenizer.pad_token_id).sum(dim=1)
+        for owner in unproven:
+            own = torch.tensor([each == owner for each in owners], device=output.device)
+            row = int(written.where(own, -1).argmax())
             mask = kwargs.get("attention_mask")
             padding = 0 if mask is None else width - int(mask[row].sum())
             # the last written token is predicted, never read
             end = max(width, width + int(written[row]) - 1)
-            self._prove(output[row : row + 1, padding:end], width - padding)
+            tokens = output[row, padding:end].tolist()
+            split = width - padding
+            request = (("", ""), tokens[:split], [*tokens[split:], 0])
+            self._prove(self._batch([Row(owner, [(0, request)])]))
         return output
-
-    def _prove(self, row: Tensor, prompt: int) -> None:
-        """Measure once per run, on one real row (1, s), that steering moves its logits."""
-        vector = self._vector
-        if vector is None or "max_logit_change" in self.proof:
-            return
-        only_later = all(edit.positions == "generated" for edit in vector.edits)
-        if only_later and row.shape[1] <= prompt:
-            return  # the only answer token is predicted before these positions begin
-        before = self._model_call(row)
-        calls = self.proof["calls"]
-        after = self._steered_call(row, [prompt], [row.shape[1]])
-        change = max_logit_change(before, after)
-        if vector.coefficient != 0 and not math.isfinite(change):
-            raise NotFinite(
-                f"steering at coefficient {vector.coefficient} gives logits that are not finite; "
-                "lower the coefficient or check the vector and the model's dtype"
-            )
-        if vector.coefficient != 0 and change == 0:
-            fired = "did not fire" if self.proof["calls"] == calls else "fired"
-            raise SilentNoOp(
-                f"steering changed nothing: the hooks {fired} and no logit moved at coefficient "
-                f"{vector.coefficient}; check the vector's norm and its positions, or pass "
-                "coefficient=0 for a baseline"
-            )
-        self.proof["max_logit_change"] = change
-
-    def _require_proof(self, requests: Sequence[Instance]) -> None:
-        vector = self._vector
-        if vector is None or not requests or vector.coefficient == 0:
-            return
-        if "max_logit_change" not in self.proof:
-            raise SilentNoOp(
-                "positions='generated' begin after the first answer token, and every answer here "
-                "has one token: nothing can change; use positions='continuation'"
-            )
-
-
-def _refuse_cache(hook: CacheHook, vector: SteeringVector) -> None:
-    """Allow an answer cache only where its path names the vector."""
-    if hook.dbdict is None:
-        return
-    name = vector_id(vector)
-    path = str(getattr(hook.dbdict, "filename", ""))
-    if name not in Path(path).name:
-        raise BadArguments(
-            f"use_cache knows requests, not vectors, and {Path(path).name!r} may hold answers of "
-            f"another vector; put this vector's id into the path (use_cache=cache-{name}) or leave "
-            "use_cache out"
-        )

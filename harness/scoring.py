@@ -17,111 +17,155 @@ import torch.nn.functional as F
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lm_eval.models.utils import Collator
     from torch import Tensor
 
-Request: TypeAlias = "tuple[tuple[str, str] | None, list[int], list[int]]"
+Text: TypeAlias = "tuple[str, str] | None"
+Request: TypeAlias = "tuple[Text, list[int], list[int]]"
+"""Context and continuation as text (None: a rolling window) and as token ids."""
 Answer: TypeAlias = "tuple[float, bool]"
 
 
-def by_length(request: Request) -> tuple[int, tuple[int, ...]]:
-    """Sort key: the longest first, then by tokens."""
-    tokens = request[1] + request[2]
-    return -len(tokens), tuple(tokens)
+class Owned(str):
+    """A context that knows whose vector it is answered under; lm-eval passes it on as a text.
 
-
-def input_tokens(request: Request) -> list[int]:
-    """What the model reads for a request; requests that agree in it share one row."""
-    return request[1] + request[2][:-1]
-
-
-def split_alike(requests: Sequence[Request]) -> bool:
-    """Whether requests with the same input also end their context at the same token.
-
-    Where they do not, one row cannot serve both: its prompt would end in two places. (HFLM shares
-    it all the same and reads the shorter continuation at the longer one's tokens.)
+    Attributes:
+        owner: Name of a task.
     """
-    ends: dict[tuple[int, ...], int] = {}
-    return all(
-        ends.setdefault(tuple(input_tokens(request)), len(request[1])) == len(request[1])
-        for request in requests
-    )
+
+    owner: str | None
+
+    def __new__(cls, text: str, owner: str | None) -> Owned:
+        """Mark a text."""
+        made = super().__new__(cls, text)
+        made.owner = owner
+        return made
+
+
+def owner_of(context: str | None) -> str | None:
+    """Whose vector a context is answered under; None for a plain text."""
+    return context.owner if isinstance(context, Owned) else None
 
 
 @dataclass(frozen=True)
-class Rows:
-    """One right-padded batch.
+class Row:
+    """What the model reads once, and the requests that it answers.
 
     Attributes:
-        chunk: The b requests.
-        inputs: Token ids (b, s), zeros on the right.
-        totals: Number of real tokens of each row.
-        prompts: Number of prompt tokens of each row. A rolling window (a request without text) is
-            a text of its own: its first token is the prompt.
+        owner: Whose vector steers it.
+        asked: The requests, each with its place in the order asked; their continuations differ in
+            the last token only.
     """
 
-    chunk: Sequence[Request]
+    owner: str | None
+    asked: list[tuple[int, Request]]
+
+    @property
+    def request(self) -> Request:
+        """The first of the requests."""
+        return self.asked[0][1]
+
+    def tokens(self, max_length: int) -> list[int]:
+        """The input, cut to the model's length from the left."""
+        _, context, target = self.request
+        return (context + target)[-(max_length + 1) :][:-1]
+
+    def prompt(self, total: int) -> int:
+        """Prompt tokens of an input of `total`; a rolling window's first token is its prompt."""
+        text, _, target = self.request
+        return 1 if text is None else total - len(target) + 1
+
+
+def rows(requests: Sequence[Request], *, merge: bool) -> list[Row]:
+    """The rows that answer all requests, longest first, in HFLM's order.
+
+    Requests that share their input, the end of their prompt and their owner share a row. (HFLM
+    looks at the input alone and reads some answers at another one's tokens.)
+
+    Args:
+        requests: As lm-eval tokenised them.
+        merge: Let requests share rows.
+    """
+    found: dict[object, Row] = {}
+    for place, request in enumerate(requests):
+        text, context, target = request
+        owner = owner_of(text[0]) if text else None
+        key = (tuple(context + target[:-1]), len(context), owner) if merge else place
+        found.setdefault(key, Row(owner, [])).asked.append((place, request))
+    return sorted(found.values(), key=_longest_first)
+
+
+def _longest_first(row: Row) -> tuple[int, tuple[int, ...]]:
+    tokens = row.request[1] + row.request[2]
+    return -len(tokens), tuple(tokens)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded rows.
+
+    Attributes:
+        rows: The b rows.
+        inputs: Token ids (b, s) after the first `start`, zeros on the right.
+        totals: Number of real tokens of each row, the first `start` included.
+        prompts: Number of prompt tokens of each row, likewise.
+        start: Tokens that a KV cache holds already.
+    """
+
+    rows: Sequence[Row]
     inputs: Tensor
     totals: list[int]
     prompts: list[int]
+    start: int
 
     @classmethod
-    def build(cls, chunk: Sequence[Request], max_length: int, device: torch.device) -> Rows:
-        """Cut each request to the model's length, from the left, and pad on the right."""
-        rows = [(context + target)[-(max_length + 1) :][:-1] for _, context, target in chunk]
-        width = max(map(len, rows))
-        return cls(
-            chunk,
-            torch.tensor([row + [0] * (width - len(row)) for row in rows], device=device),
-            [len(row) for row in rows],
-            [
-                1 if text is None else len(row) - len(target) + 1
-                for row, (text, _, target) in zip(rows, chunk, strict=True)
-            ],
-        )
+    def of(
+        cls, rows: Sequence[Row], max_length: int, device: torch.device, start: int = 0
+    ) -> Batch:
+        """Lay out rows."""
+        tokens = [row.tokens(max_length) for row in rows]
+        totals = [len(ids) for ids in tokens]
+        width = max(totals)
+        padded = [ids[start:] + [0] * (width - len(ids)) for ids in tokens]
+        prompts = [row.prompt(total) for row, total in zip(rows, totals, strict=True)]
+        return cls(rows, torch.tensor(padded, device=device), totals, prompts, start)
 
-    def longest(self) -> int:
-        """The row with the most tokens after its prompt."""
+    def longest(self) -> list[Row]:
+        """Of each owner the row with the most tokens after its prompt."""
         spare = [total - prompt for total, prompt in zip(self.totals, self.prompts, strict=True)]
-        return spare.index(max(spare))
+        order = sorted(range(len(self.rows)), key=lambda i: -spare[i])
+        found: dict[str | None, Row] = {}
+        for i in order:
+            found.setdefault(self.rows[i].owner, self.rows[i])
+        return list(found.values())
 
-    def answers(
-        self, logits: Tensor, collator: Collator, dtype: torch.dtype | None
-    ) -> list[tuple[tuple[str, str] | None, Answer]]:
-        """(log-probability, is it the greedy continuation) of every request served by the rows.
+    def answers(self, logits: Tensor, dtype: torch.dtype | None) -> list[tuple[int, Text, Answer]]:
+        """Place and text of every request, and (log-probability, is it the greedy continuation).
 
         The log-softmax is taken only where a continuation token is predicted (HFLM takes it
         everywhere); each row's values are the same to the last bit. One transfer per batch.
 
         Args:
             logits: (b, s', vocabulary); s' > s where a soft prompt was put before the tokens.
-            collator: Gives the requests that share a row.
             dtype: Data type of the log-softmax, as in HFLM.
         """
-        shift = logits.shape[1] - self.inputs.shape[1]
-        sizes = [len(target) for _, _, target in self.chunk]
+        shift = logits.shape[1] - self.inputs.shape[1] - self.start
+        sizes = [len(row.request[2]) for row in self.rows]
         ends = [total + shift for total in self.totals]
         row = [i for i, size in enumerate(sizes) for _ in range(size)]
         column = [j for end, size in zip(ends, sizes, strict=True) for j in range(end - size, end)]
-        log_probs = F.log_softmax(logits[row, column], dim=-1, dtype=dtype)  # (all tokens, vocab)
-        texts: list[tuple[str, str] | None] = []
-        targets: list[list[int]] = []
-        places: list[int] = []
-        start = 0
-        for (text, context, target), size in zip(self.chunk, sizes, strict=True):
-            window = log_probs[start : start + size].unsqueeze(0)
-            for shared_text, shared_target, _ in collator.get_cache(
-                req_str=text, cxt_toks=context, cont_toks=target, logits=window
-            ):
-                texts.append(shared_text)
-                targets.append(shared_target)
-                places.extend(range(start, start + size))
-            start += size
-        place = torch.tensor(places, device=logits.device)
-        token = torch.tensor(list(chain.from_iterable(targets)), device=logits.device)
-        lengths = [len(target) for target in targets]
-        picked = torch.split(log_probs[place, token], lengths)
+        index = torch.tensor([row, column], device=logits.device)
+        log_probs = F.log_softmax(logits[index[0], index[1]], dim=-1, dtype=dtype)  # (tokens, v)
+        asked = [request for each in self.rows for request in each.asked]
+        lengths = [len(target) for _, (_, _, target) in asked]
+        first, places = 0, []
+        for each, size in zip(self.rows, sizes, strict=True):
+            places += [*range(first, first + size)] * len(each.asked)
+            first += size
+        tokens = list(chain.from_iterable(target for _, (_, _, target) in asked))
+        where = torch.tensor([places, tokens], device=logits.device)
+        picked = log_probs[where[0], where[1]].split(lengths)
+        hits = (log_probs.argmax(dim=-1)[where[0]] == where[1]).split(lengths)
         sums = torch.stack([values.sum() for values in picked]).tolist()
-        hits = torch.split(log_probs.argmax(dim=-1)[place] == token, lengths)
         greedy = torch.stack([hit.all() for hit in hits]).tolist()
-        return list(zip(texts, zip(sums, greedy, strict=True), strict=True))
+        answers = zip(sums, greedy, strict=True)
+        return [(at, text, own) for (at, (text, _, _)), own in zip(asked, answers, strict=True)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.instance import Instance
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
 
     from harness.adapter import SteeredLM
+    from steering import SteeringVector
 
 Document = dict[str, Any]
 
@@ -27,6 +29,20 @@ def request_settings(lm: SteeredLM, chat_template: bool) -> dict[str, Any]:
         "chat_template": lm.apply_chat_template if chat_template else None,
         "tokenizer_name": lm.tokenizer_name if chat_template else "",
     }
+
+
+def rendered_once(task: ConfigurableTask) -> ConfigurableTask:
+    """Let lm-eval ask a task again, under another vector, without rendering its prompts anew."""
+    render = task.build_all_requests
+
+    def build(**settings: Any) -> None:
+        if task.instances is None:
+            render(**settings)
+        for instance in task.instances:
+            instance.resps, instance.filtered_resps = [], {}
+
+    task.build_all_requests = build
+    return task
 
 
 class Measurement:
@@ -92,6 +108,26 @@ class Measurement:
             answers = getattr(self.lm, kind)(instances, disable_tqdm=True)
             self._answer(instances, answers)
         return self._documents()
+
+    def ask_each(self, vectors: Sequence[SteeringVector]) -> list[list[Document]]:
+        """The documents of `ask` under each of k vectors, in batches that the vectors share."""
+        names = [str(number) for number in range(len(vectors))]
+        answers: dict[str, list[Any]] = {}
+        with self.lm.steer_each(dict(zip(names, vectors, strict=True))):
+            for kind, instances in self.requests.items():
+                copies = [
+                    replace(each, metadata=(name, each.doc_id, each.repeats))
+                    for name in names
+                    for each in instances
+                ]
+                answers[kind] = getattr(self.lm, kind)(copies, disable_tqdm=True)
+        found = []
+        for number in range(len(vectors)):
+            for kind, instances in self.requests.items():
+                n = len(instances)
+                self._answer(instances, answers[kind][number * n : (number + 1) * n])
+            found.append(self._documents())
+        return found
 
     def score(self, answers: Sequence[tuple[float, bool]]) -> list[Document]:
         """The documents of `ask`, given what a `scored` measurement would be answered.

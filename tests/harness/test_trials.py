@@ -1,4 +1,4 @@
-"""The search: all configurations in one sweep, or one after the other, with the same scores."""
+"""The search: all configurations together, with the scores of one after the other."""
 
 from __future__ import annotations
 
@@ -33,31 +33,53 @@ def session(checkpoint: Path, tmp_path: Path) -> Session:
     return Session(lm, "hf", {}, Sources(data=(str(file),)))
 
 
-def trials(session: Session, method: str) -> Trials:
-    (task,) = session.sources.select(None, None)
+def trials(session: Session, method: str, task: str = "tiny-pairs") -> Trials:
     return Trials(session, session.spec(task, Arm(method, method=method)), method)
+
+
+def one_by_one(own: Trials, settings: dict[str, object]) -> list[float]:
+    vector = own.session.fitter.fit(own.method, {**settings, "seed": 0}, own.examples).vector
+    with own.session.lm.steer(vector):
+        documents = own.measurement.ask()
+    documents = own.session.complete(own.task, documents)
+    return [float(document[own.headline]) for document in documents]
 
 
 @pytest.mark.parametrize("method", ["fv", "icv"])
 @pytest.mark.parametrize("metric", ["acc", "target_logprob"])
-def test_a_sweep_scores_what_one_by_one_does(session: Session, method: str, metric: str) -> None:
+@pytest.mark.parametrize("how", ["swept", "asked"])
+def test_given_answers(session: Session, method: str, metric: str, how: str) -> None:
     own = trials(session, method)
     own.headline = metric
     assert own.measurement.scored
-    fast, slow = own.swept(SPACES[method]), own.one_by_one(SPACES[method])
-    for one, other in zip(fast, slow, strict=True):
-        assert one.settings == other.settings
-        assert one.scores == pytest.approx(other.scores, abs=1e-4)
-    assert len({tuple(outcome.scores) for outcome in slow}) > 1 or metric == "acc"
+    found = getattr(own, how)(SPACES[method])
+    expected = [one_by_one(own, settings) for settings in SPACES[method]]
+    assert [outcome.settings for outcome in found] == SPACES[method]
+    for outcome, scores in zip(found, expected, strict=True):
+        assert outcome.scores == pytest.approx(scores, abs=1e-4)
+    assert len({tuple(scores) for scores in expected}) > 1 or metric == "acc"
 
 
-def test_a_setting_that_breaks_the_model_is_a_result(session: Session) -> None:
+@pytest.mark.parametrize("method", ["fv", "icv"])
+def test_generated_answers(session: Session, method: str) -> None:
+    session.limit = 3
+    own = trials(session, method, "detoxification")
+    own.headline = "content"
+    assert not own.measurement.scored
+    found = own.asked(SPACES[method])
+    expected = [one_by_one(own, settings) for settings in SPACES[method]]
+    assert [outcome.scores for outcome in found] == expected
+    assert len({tuple(scores) for scores in expected}) > 1
+
+
+@pytest.mark.parametrize("how", ["swept", "asked"])
+def test_a_setting_that_breaks_the_model_is_a_result(session: Session, how: str) -> None:
     own, settings = trials(session, "fv"), dict(SPACES["fv"][0])
     every = [settings, {**settings, "layer": 99}, {**settings, "coefficient": 1e38}]
-    for outcomes in (own.swept(every), own.one_by_one(every)):
-        assert [bool(outcome.scores) for outcome in outcomes] == [True, False, False]
-        assert "layer" in str(outcomes[1].error)
-        assert "finite" in str(outcomes[2].error)
+    outcomes = getattr(own, how)(every)
+    assert [bool(outcome.scores) for outcome in outcomes] == [True, False, False]
+    assert "layer" in str(outcomes[1].error)
+    assert "finite" in str(outcomes[2].error)
 
 
 def test_a_dose_sets_the_coefficient(session: Session) -> None:

@@ -162,7 +162,7 @@ class Evaluator:
         if key not in self._sessions:
             self._sessions[key] = Session(
                 self.lm, self.model, self.model_args, asked.sources(),
-                limit=asked.limit, vectors=self.out / "vectors",
+                limit=asked.limit, out=self.out,
             )  # fmt: skip
         return self._sessions[key]
 

@@ -23,6 +23,16 @@ def source_of(method: str) -> str:
     return inspect.getsource(inspect.getmodule(found) or found)
 
 
+def code_of(*methods: str) -> str | None:
+    """12 hex digits over the files of methods; None for none."""
+    if not methods:
+        return None
+    digest = hashlib.sha256()
+    for name in methods:
+        digest.update(f"{name} {get(name).version} {source_of(name)}".encode())
+    return digest.hexdigest()[:12]
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A vector and what it cost.

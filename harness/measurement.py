@@ -36,7 +36,7 @@ def rendered_once(task: ConfigurableTask) -> ConfigurableTask:
     render = task.build_all_requests
 
     def build(**settings: Any) -> None:
-        if task.instances is None:
+        if not hasattr(task, "_instances"):
             render(**settings)
         for instance in task.instances:
             instance.resps, instance.filtered_resps = [], {}

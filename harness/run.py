@@ -1,11 +1,10 @@
-"""evaluate(spec) -> Record: one measurement, through lm-eval."""
+"""evaluate(specs) -> records: one arm on any number of tasks, through lm-eval."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,18 +18,18 @@ from harness import behaviour
 from harness.adapter import SteeredLM
 from harness.chat import ChatExamples
 from harness.dose import Gauge
-from harness.fit import Fitted, Fitter, source_of
-from harness.measurement import Document, request_settings
+from harness.fit import Fitted, Fitter, code_of
+from harness.measurement import Document, rendered_once, request_settings
 from harness.model import identity
 from harness.prompting import prompt
 from harness.proof import describe
 from harness.provenance import provenance
+from harness.searches import Searches
 from harness.sources import Sources
 from harness.spec import Arm, RunSpec
 from harness.trials import Trials
 from harness.tune import BUDGET, Search
 from reports import Metric, Record
-from steering import get
 from task_defs.behavior_shift.utils import classifier_report
 
 if TYPE_CHECKING:
@@ -46,7 +45,8 @@ class Measured:
     Attributes:
         metrics: By name.
         documents: One mapping per document.
-        seconds: Of lm-eval's evaluation.
+        seconds: Of lm-eval's evaluation: of a pass over several tasks, this one's share by the
+            number of documents.
         proof: That steering did something; None where nothing steered.
         lm_eval: lm-eval's own results block.
     """
@@ -70,7 +70,7 @@ class Session:
         limit: Ask only the first documents of every task; such a run is not a result.
         chat_template: Put prompts into the model's chat template.
         gen_kwargs: Added to every task's generation settings.
-        vectors: Folder that keeps the vectors of finished measurements.
+        out: Folder that keeps searches and the vectors that they chose.
         dose: Nats per token at which methods are compared; None tunes the coefficient instead.
     """
 
@@ -81,13 +81,15 @@ class Session:
     limit: int | None = None
     chat_template: bool = False
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
-    vectors: Path | None = None
+    out: Path | None = None
     dose: float | None = None
 
     def __post_init__(self) -> None:
         self.model_hash = identity(self.lm)
-        self.fitter = Fitter(self.lm.model, self.lm.tokenizer, self.model_hash, self.vectors)
-        self._searches: dict[tuple[str, str, int, int], Search] = {}
+        kept = self.out and self.out / "vectors"
+        self.fitter = Fitter(self.lm.model, self.lm.tokenizer, self.model_hash, kept)
+        self.searches = Searches(self.out and self.out / "searches")
+        self._asked: dict[tuple[str, str, int, int], ConfigurableTask] = {}
         self._thresholds: dict[str, float] = {}
         self._classifiers: dict[tuple[str, str, str], dict[str, Any]] = {}
 
@@ -115,20 +117,12 @@ class Session:
             chat_template=self.chat_template,
             gen_kwargs=self.gen_kwargs,
             dose=self.dose if arm.method else None,
-            method_code=_code(arm),
+            method_code=code_of(*filter(None, (arm.method, arm.matched))),
         )
 
     def search(self, spec: RunSpec) -> Search:
-        """Find a method's settings on the validation split, once per task and seed."""
-        method = str(spec.arm.tuned)
-        key = (spec.task, method, spec.seed, spec.budget)
-        if key not in self._searches:
-            self._searches[key] = Trials(self, spec, method).search()
-        return self._searches[key]
-
-    def know(self, spec: RunSpec, found: Search) -> None:
-        """Take over a search that an earlier run recorded."""
-        self._searches[(spec.task, str(spec.arm.tuned), spec.seed, spec.budget)] = found
+        """Find a method's settings on the validation split, once per task, seed and budget."""
+        return self.searches.recall(spec, lambda: Trials(self, spec, str(spec.arm.tuned)).search())
 
     def task(self, spec: RunSpec, arm: Arm, split: str = "test") -> ConfigurableTask:
         """A fresh lm-eval task, prompted as an arm asks, its `split` as the documents asked."""
@@ -139,6 +133,13 @@ class Session:
         if self.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
             task.set_config("generation_kwargs", self.gen_kwargs, update=True)
         return task
+
+    def asked(self, spec: RunSpec) -> ConfigurableTask:
+        """The task of a measurement, its prompts rendered once for all arms that share them."""
+        key = (spec.task, spec.arm.prompting, spec.seed, spec.shots)
+        if key not in self._asked:
+            self._asked[key] = rendered_once(self.task(spec, spec.arm))
+        return self._asked[key]
 
     def headline(self, task: ConfigurableTask) -> tuple[str, bool]:
         """A task's headline metric and its direction."""
@@ -163,11 +164,31 @@ class Session:
         examples = self.sources.examples(task, "train")
         return ChatExamples(examples, self.lm) if self.chat_template else examples
 
-    def evaluate(self, spec: RunSpec) -> Record:
-        """Measure an arm on a task's test split."""
-        fitted, settings, found = self.vector(spec) if spec.arm.method else (None, None, None)
-        task = self.task(spec, spec.arm)
-        measured = self.measure(task, fitted.vector if fitted else None)
+    def evaluate(self, specs: Sequence[RunSpec]) -> list[Record]:
+        """Measure an arm on tasks' test splits, all of them in one pass.
+
+        Args:
+            specs: Measurements that differ in their task only.
+        """
+        vectors = {spec.task: self.vector(spec) for spec in specs if spec.arm.method}
+        tasks = {spec.task: self.asked(spec) for spec in specs}
+        steering = {name: fitted.vector for name, (fitted, _, _) in vectors.items()}
+        measured = self.measure(tasks, steering)
+        none = (None, None, None)
+        return [
+            self._record(spec, tasks[spec.task], measured[spec.task], *vectors.get(spec.task, none))
+            for spec in specs
+        ]
+
+    def _record(
+        self,
+        spec: RunSpec,
+        task: ConfigurableTask,
+        measured: Measured,
+        fitted: Fitted | None,
+        settings: dict[str, Any] | None,
+        found: Search | None,
+    ) -> Record:
         headline, _ = self.headline(task)
         return Record(
             run_id=spec.run_id,
@@ -216,26 +237,51 @@ class Session:
             self._classifiers[asked] = {"name": name, **facts}
         return self._classifiers[asked]
 
-    def measure(self, task: ConfigurableTask, vector: SteeringVector | None) -> Measured:
-        """Ask a task's test documents through lm-eval, steered or not."""
-        name = task.config.task
-        started = time.perf_counter()
-        with self.lm.steer(vector):
-            results = self._ask(task)
-            proof = dict(self.lm.proof) if vector is not None else None
-        seconds = time.perf_counter() - started
-        block = results["results"][name]
-        documents = self.complete(task, [_document(sample) for sample in results["samples"][name]])
-        metrics = self._metrics(task, documents, block)
-        return Measured(metrics, documents, seconds, proof, _plain(block))
+    def measure(
+        self, tasks: Mapping[str, ConfigurableTask], vectors: Mapping[str, SteeringVector]
+    ) -> dict[str, Measured]:
+        """Ask tasks' test documents through lm-eval, those of one kind in one pass.
 
-    def _ask(self, task: ConfigurableTask) -> dict[str, Any]:
-        """lm-eval's own evaluation of one task."""
-        name = task.config.task
+        Args:
+            tasks: By name.
+            vectors: By task; the others are measured unsteered.
+        """
+        passes: dict[tuple[str, str], list[str]] = {}
+        for name, task in tasks.items():
+            kind = task.OUTPUT_TYPE
+            alone = kind == "loglikelihood_rolling"  # whole texts: lm-eval loses whose they are
+            passes.setdefault((kind, name if alone else ""), []).append(name)
+        found: dict[str, Measured] = {}
+        for names in passes.values():
+            found |= self._pass({name: tasks[name] for name in names}, vectors)
+        return found
+
+    def _pass(
+        self, tasks: Mapping[str, ConfigurableTask], vectors: Mapping[str, SteeringVector]
+    ) -> dict[str, Measured]:
+        own = {name: vectors[name] for name in tasks if name in vectors}
+        alike = len({id(own.get(name)) for name in tasks}) == 1
+        started = time.perf_counter()
+        with self.lm.steer(next(iter(own.values()), None)) if alike else self.lm.steer_each(own):
+            results = self._ask(tasks)
+            proofs = {name: dict(self.lm.proofs[None if alike else name]) for name in own}
+        seconds = time.perf_counter() - started
+        every = sum(len(samples) for samples in results["samples"].values())
+        found = {}
+        for name, task in tasks.items():
+            block, samples = results["results"][name], results["samples"][name]
+            documents = self.complete(task, [_document(sample) for sample in samples])
+            share = seconds * len(samples) / every
+            metrics = self._metrics(task, documents, block)
+            found[name] = Measured(metrics, documents, share, proofs.get(name), _plain(block))
+        return found
+
+    def _ask(self, tasks: Mapping[str, ConfigurableTask]) -> dict[str, Any]:
+        """lm-eval's own evaluation of some tasks."""
         settings = request_settings(self.lm, self.chat_template)
         results = lm_eval_evaluate(
             self.lm,
-            {"tasks": {name: task}, "groups": {}, "group_map": {}},
+            {"tasks": dict(tasks), "groups": {}, "group_map": {}},
             limit=self.limit,
             bootstrap_iters=1000,
             apply_chat_template=settings["apply_chat_template"],
@@ -272,17 +318,6 @@ class Session:
         for name in added:
             found[name] = mean([float(document[name]) for document in documents])
         return found
-
-
-def _code(arm: Arm) -> str | None:
-    """12 hex digits over the files of an arm's methods: an edited method is measured anew."""
-    methods = [name for name in (arm.method, arm.matched) if name]
-    if not methods:
-        return None
-    digest = hashlib.sha256()
-    for name in methods:
-        digest.update(f"{name} {get(name).version} {source_of(name)}".encode())
-    return digest.hexdigest()[:12]
 
 
 def mean(values: Sequence[float], higher_is_better: bool = True) -> Metric:

@@ -77,9 +77,12 @@ class Search:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Search:
-        """Read back what a record holds."""
+        """Read back what a file holds, where NaN is null."""
         own = {name: value for name, value in content.items() if name not in ("chosen", "split")}
-        trials = tuple(Trial(**trial) for trial in own.pop("trials"))
+        trials = tuple(
+            Trial(**{**trial, "score": math.nan if trial["score"] is None else trial["score"]})
+            for trial in own.pop("trials")
+        )
         space = {name: tuple(values) for name, values in own.pop("space").items()}
         return cls(space=space, trials=trials, **own)
 

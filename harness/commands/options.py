@@ -221,7 +221,7 @@ def open_session(arguments: argparse.Namespace, tasks: Sources, out: Path | None
         limit=arguments.limit,
         chat_template=arguments.apply_chat_template,
         gen_kwargs=arguments.gen_kwargs,
-        vectors=out / "vectors" if out else None,
+        out=out,
     )
 
 

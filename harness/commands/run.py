@@ -58,10 +58,11 @@ def execute(arguments: argparse.Namespace) -> int:
         if arguments.coefficient is not None:
             vector = vector.with_coefficient(arguments.coefficient)
     results: dict[str, Any] = {}
-    for name, task in tasks.items():
+    for task in tasks.values():
         few = "few_shot" if arguments.num_fewshot else "zero_shot"
         prompt(task, few, seed=arguments.seed, shots=arguments.num_fewshot)
-        measured = session.measure(task, vector)
+    steering = dict.fromkeys(tasks, vector) if vector is not None else {}
+    for name, measured in session.measure(tasks, steering).items():
         results[name] = {
             "metrics": {key: vars(metric) for key, metric in measured.metrics.items()},
             "seconds": measured.seconds,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 import harness.grid
+import harness.trials
 from harness.cli import main
 from harness.commands.options import key_values
-from reports.record import Record, load_all
+from reports.record import load_all
 
 PAIRS = [{"input": f"in{i}", "output": f"out{i}"} for i in range(40)]
 ARMS = "zero_shot,few_shot,fv,icv,random_vector"
@@ -60,11 +63,11 @@ def test_an_interrupted_run_continues_where_it_stopped(
     measured: list[str] = []
     evaluate = harness.run.Session.evaluate
 
-    def interrupted(session: harness.run.Session, spec: harness.spec.RunSpec) -> Record:
+    def interrupted(session: harness.run.Session, specs: list[harness.spec.RunSpec]) -> Any:
         if len(measured) == 3:
             raise KeyboardInterrupt
-        measured.append(spec.run_id)
-        return evaluate(session, spec)
+        measured.extend(spec.run_id for spec in specs)
+        return evaluate(session, specs)
 
     monkeypatch.setattr(harness.run.Session, "evaluate", interrupted)
     assert compare(checkpoint, pairs, parts) == 130
@@ -78,6 +81,54 @@ def test_an_interrupted_run_continues_where_it_stopped(
     for run_id, record in first.items():
         assert record.samples == second[run_id].samples
         assert record.metrics == second[run_id].metrics
+
+
+def test_an_interrupted_search_loses_no_other(
+    checkpoint: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[str] = []
+    search = harness.trials.Trials.search
+
+    def interrupted(trials: harness.trials.Trials) -> Any:
+        if len(searched) == 1:
+            raise KeyboardInterrupt
+        searched.append(trials.method)
+        return search(trials)
+
+    monkeypatch.setattr(harness.trials.Trials, "search", interrupted)
+    assert compare(checkpoint, pairs, tmp_path) == 130
+    first = searched.pop()
+    (kept,) = (tmp_path / "searches").iterdir()
+    assert compare(checkpoint, pairs, tmp_path) == 0
+    assert len(searched) == 1
+    assert first not in searched
+    kept.write_text(kept.read_text()[:40])  # a damaged file is searched anew
+    shutil.rmtree(tmp_path / "records")
+    searched.clear()
+    assert compare(checkpoint, pairs, tmp_path) == 0
+    assert searched == [first]
+
+
+def test_tasks_measured_together_are_measured_alike(
+    checkpoint: Path, pairs: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "others.json"
+    content = json.loads(pairs.read_text())
+    other.write_text(
+        json.dumps([{"input": p["input"] * 2, "output": p["output"]} for p in content])
+    )
+    assert compare(checkpoint, pairs, tmp_path / "both", "--data", str(other)) == 0
+    assert compare(checkpoint, pairs, tmp_path / "one") == 0
+    assert compare(checkpoint, other, tmp_path / "two") == 0
+    together = {record.run_id: record for record in load_all(tmp_path / "both")}
+    alone = [r for name in ("one", "two") for r in load_all(tmp_path / name)]
+    assert together.keys() == {record.run_id for record in alone}
+    for record in alone:
+        found = together[record.run_id]
+        assert found.spec == record.spec
+        assert (found.proof is None) == (record.proof is None)
+        for name, metric in record.metrics.items():
+            assert found.metrics[name].value == pytest.approx(metric.value, abs=1e-5)
 
 
 def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

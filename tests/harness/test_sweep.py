@@ -53,7 +53,8 @@ def test_cells_are_what_lm_eval_finds(
         if cell["layer"]:
             edit = dataclasses.replace(own.edits[0], layer=int(cell["layer"]))
             own = dataclasses.replace(own, edits=(edit,))
-        measured = session.measure(session.task(spec, Arm("zero_shot")), own)
+        task = session.task(spec, Arm("zero_shot"))
+        measured = session.measure({name: task}, {name: own})[name]
         assert float(cell["acc"]) == pytest.approx(measured.metrics["acc"].value)
         assert int(cell["n"]) == measured.metrics["acc"].n
 

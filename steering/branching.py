@@ -9,7 +9,8 @@ its own: the last prompt token and the answer but its last token.
 A copy differs from the unedited one only from its edited layer on. `staged` passes let it enter
 there, as a copy of the unedited one: on average half the work.
 
-Prompts of different lengths share a pass: they are padded on the left, behind the mask.
+Prompts of different lengths share a pass: they are padded on the left, behind the mask. Where a
+layer sees a sliding window only, the mask of that layer says so.
 
 The mask is additive and of the model's dtype (a boolean one is silently wrong wherever attention
 runs eagerly), and positions are explicit. Models that take their positions from the index (ALiBi)
@@ -21,7 +22,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -137,15 +138,19 @@ def _one_pass(
     owners = ((column - before) // m).where(column >= before, -1)
     sees = (column[:, None] >= column) & ((owners == -1) | (owners[:, None] == owners))
     seen = sees & ((column >= pad)[:, None] | (column[:, None] == column))  # (b, s, s)
-    mask = torch.zeros(len(texts), 1, *sees.shape, dtype=model.dtype, device=device)
-    mask.masked_fill_(~seen[:, None], torch.finfo(model.dtype).min)
+    mask = _additive(seen, model.dtype)
+    narrow = {
+        width: _additive(seen & (along[:, None] - along < width), model.dtype)
+        for width in set(resolve(model).windows)
+        if width is not None and width < before + m
+    }
     places = [slice(before + i * m, before + (i + 1) * m) for i in range(1, k)]
     entries = [layers[i] for i in chosen]
     extra = {}
     if "logits_to_keep" in inspect.signature(model.forward).parameters:
         extra["logits_to_keep"] = k * m
     with (
-        _growing(model, before, m, entries) if staged else nullcontext(),
+        _by_layer(model, before, m, entries if staged else [0] * len(entries), narrow),
         changing(model, changes(chosen, places, len(texts))),
     ):
         logits: Tensor = model(
@@ -155,19 +160,32 @@ def _one_pass(
     return logits.view(len(texts), k, m, -1)
 
 
+def _additive(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to attention scores: (b, s, s) -> (b, 1, s, s)."""
+    mask = torch.zeros(len(seen), 1, *seen.shape[1:], dtype=dtype, device=seen.device)
+    return mask.masked_fill_(~seen[:, None], torch.finfo(dtype).min)
+
+
 @contextmanager
-def _growing(model: Any, before: int, m: int, entries: Sequence[int]) -> Iterator[None]:
-    """Give each block the prompt, the unedited copy and the copies whose layer has come.
+def _by_layer(
+    model: Any, before: int, m: int, entries: Sequence[int], narrow: Mapping[int, Tensor]
+) -> Iterator[None]:
+    """Give each block the tokens whose layer has come, and the mask of its window.
 
     Args:
         model: A Hugging Face decoder.
         before: Prompt tokens before the last one.
         m: Tokens of each copy.
         entries: Layer of each copy, ascending.
+        narrow: Masks by the window of a layer.
     """
-    n_layers = resolve(model).n_layers
+    layout = resolve(model)
+    if not any(entries) and not narrow:
+        yield
+        return
     widths = [
-        before + m * (1 + sum(entry <= layer for entry in entries)) for layer in range(n_layers)
+        before + m * (1 + sum(entry <= layer for entry in entries))
+        for layer in range(layout.n_layers)
     ]
 
     def enter(layer: int, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +194,9 @@ def _growing(model: Any, before: int, m: int, entries: Sequence[int]) -> Iterato
         if x.shape[1] < width:
             plain = x[:, before : before + m]
             x = torch.cat([x, plain.repeat(1, (width - x.shape[1]) // m, 1)], dim=1)
-        cut = {key: _cut(key, value, width) for key, value in arguments.items() if key != name}
+        own = narrow.get(layout.windows[layer] or 0)
+        given = arguments if own is None else {**arguments, "attention_mask": own}
+        cut = {key: _cut(key, value, width) for key, value in given.items() if key != name}
         return {name: x[:, :width], **cut}
 
     with entering(model, enter):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,7 +38,8 @@ Target = Literal["first_token", "sequence"]
 STEP_ROWS = 64
 """Rows of one batch of single steps."""
 
-_best: WeakKeyDictionary[nn.Module, Path] = WeakKeyDictionary()
+_best: WeakKeyDictionary[nn.Module, tuple[int, Path]] = WeakKeyDictionary()
+"""By model: prompts of up to how many tokens were probed, and the path."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +82,13 @@ def indirect_effects(
     """
 
     def compute() -> Effects:
-        taken = best_path(model) if path == "auto" else path
         layout = resolve(model)
         heads = [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
         asked, wanted = answer_ids(tokenizer, prompts, answers, bos=bos)
         for prompt, answer, text in zip(asked, wanted, answers, strict=True):
             if not prompt or not answer:
                 raise BadExamples(f"the prompt or the answer {text!r} has no token; give others")
+        taken = best_path(model, asked) if path == "auto" else path
         tokens = [answer[:1] for answer in wanted] if target == "first_token" else wanted
         found = []
         for rows in PATHS[taken](model, asked, tokens, heads, means):
@@ -193,26 +195,35 @@ PATHS: dict[str, Callable[..., list[Tensor]]] = {
 }
 
 
-def best_path(model: Any) -> Path:
-    """The fastest path that agrees with plain forward passes on this model; probed once."""
-    if model not in _best:
+def best_path(model: Any, prompts: Sequence[Ids]) -> Path:
+    """The fastest path that agrees with plain forward passes on prompts of such lengths.
+
+    Probed anew where prompts are longer than any before: what a layer sees may end somewhere.
+    """
+    longest = max(map(len, prompts), default=1)
+    probed, path = _best.get(model, (0, "staged"))
+    if longest > probed:
+        most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+        probed = max(8, longest, int(min(2 ** math.ceil(math.log2(longest)), most)))
         fast: tuple[Path, ...] = ("staged", "branching")
-        _best[model] = next((path for path in fast if _agrees(model, path)), "cached_prefix")
-    return _best[model]
+        path = next((path for path in fast if _agrees(model, path, probed)), "cached_prefix")
+        _best[model] = probed, path
+    return path
 
 
-def _agrees(model: Any, path: Path) -> bool:
-    """Compare log-probabilities of two short texts, patched at heads of all depths."""
+def _agrees(model: Any, path: Path, length: int) -> bool:
+    """Compare log-probabilities of two texts of `length` tokens or fewer, patched at all depths."""
     if "position_ids" not in inspect.signature(model.forward).parameters:
         return False
     layout = resolve(model)
     generator = torch.Generator().manual_seed(0)
     size = model.get_input_embeddings().num_embeddings
-    ids = torch.randint(min(3, size - 1), size, (9,), generator=generator).tolist()
+    ids = torch.randint(min(3, size - 1), size, (length + 1,), generator=generator).tolist()
     means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim, generator=generator)
     last = layout.n_layers - 1
     variants = [(last, layout.n_heads - 1), (0, 0), (last // 2, 0), (last, 0)]
-    prompts, answers = [ids[:6], ids[1:4]], [ids[6:], ids[4:7]]
+    half, end = length // 2, length - 2
+    prompts, answers = [ids[:end], ids[1:half]], [ids[end:], ids[half : half + 3]]
     try:
         fast = PATHS[path](model, prompts, answers, variants, means)
     except (RuntimeError, ValueError, TypeError, IndexError):

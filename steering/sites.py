@@ -14,7 +14,7 @@ and mlp_output lie before that norm.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -43,6 +43,7 @@ class Layout:
         n_heads: Number of query heads (h).
         head_dim: Width of one head (d_h), read from the output projection.
         hidden_size: Width of the residual stream (d).
+        windows: Tokens that each layer's attention sees; None sees all before.
     """
 
     decoder: nn.Module
@@ -54,6 +55,7 @@ class Layout:
     n_heads: int
     head_dim: int
     hidden_size: int
+    windows: tuple[int | None, ...]
 
     def width(self, site: str) -> int:
         """Width of the activations at a site."""
@@ -161,11 +163,18 @@ def resolve(model: nn.Module) -> Layout:
         layout = Layout(
             owner, tuple(blocks), attentions, mlps, projections,
             n_layers, n_heads, widths.pop() // n_heads, hidden_size,
+            _windows(attentions, config),
         )  # fmt: skip
         if owner is not model:  # a value that held its own key would never be freed
             _layouts[model] = layout
         return layout
     raise UnsupportedModel(f"{name} cannot be steered: {reason}; use a decoder of attention blocks")
+
+
+def _windows(attentions: Sequence[nn.Module], config: Any) -> tuple[int | None, ...]:
+    """Sliding windows: of each attention where layers differ, else the configuration's."""
+    common = getattr(config, "sliding_window", None)
+    return tuple(getattr(attention, "sliding_window", common) for attention in attentions)
 
 
 def _block_lists(model: nn.Module, n_layers: int) -> Iterator[tuple[nn.Module, nn.ModuleList]]:

@@ -71,13 +71,14 @@ def sweep(
         found[i].log_probs[list(numbers)] = answer_log_probs(logits, answers[i]).float()
         found[i].greedy[list(numbers)] = (logits.argmax(dim=-1) == wanted).cpu()
 
-    branched = [number for number, vector in enumerate(vectors) if _branches(model, vector)]
+    path = best_path(model, prompts)
+    fast = path in ("staged", "branching")
+    branched = [number for number, vector in enumerate(vectors) if fast and _branches(vector)]
     if branched:
         edits = [(vectors[number].edits[0], vectors[number].coefficient) for number in branched]
         layers = [edit.layer for edit, _ in edits]
-        staged = best_path(model) == "staged"
         for own, chosen, logits in branched_logits(
-            model, prompts, answers, layers, _changes(edits), staged=staged
+            model, prompts, answers, layers, _changes(edits), staged=path == "staged"
         ):
             for i, rows_of_i in zip(own, logits, strict=True):
                 keep(i, [branched[number] for number in chosen], rows_of_i[1:])
@@ -99,10 +100,9 @@ def _longest_first(prompts: Sequence[Ids]) -> list[int]:
     return sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
 
 
-def _branches(model: Any, vector: SteeringVector) -> bool:
+def _branches(vector: SteeringVector) -> bool:
     one = len(vector.edits) == 1 and vector.edits[0].head is None
-    at_the_end = one and vector.edits[0].positions in BRANCHING
-    return at_the_end and best_path(model) in ("staged", "branching")
+    return one and vector.edits[0].positions in BRANCHING
 
 
 def _changes(edits: Sequence[tuple[Edit, float]]) -> Any:

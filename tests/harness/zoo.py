@@ -45,30 +45,50 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
         {"d_model": WIDTH, "n_layers": LAYERS, "n_heads": HEADS, "expansion_ratio": 2},
     ),
     "olmo2": ("Olmo2Config", LLAMA),
+    "phi3": ("Phi3Config", {**LLAMA, "sliding_window": None}),
+    "starcoder2": ("Starcoder2Config", {**LLAMA, "sliding_window": None}),
+    "stablelm": ("StableLmConfig", LLAMA),
+    "cohere": ("CohereConfig", LLAMA),
+    "granite": ("GraniteConfig", LLAMA),
+    "gpt_oss": (
+        "GptOssConfig",
+        {
+            **LLAMA,
+            "head_dim": 8,
+            "num_local_experts": 2,
+            "num_experts_per_tok": 1,
+            "sliding_window": 64,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+        },
+    ),
     "mixtral": ("MixtralConfig", {**LLAMA, "num_local_experts": 2, "sliding_window": None}),
 }
 
 
-def save(name: str, folder: Path) -> Path:
-    """A seeded model of an architecture and its tokenizer, saved with save_pretrained."""
-    tokenizer = character_tokenizer()
+def made(name: str, **more: Any) -> Any:
+    """A seeded model of an architecture."""
     kind, settings = CONFIGS[name]
     config = getattr(transformers, kind)(
-        vocab_size=len(tokenizer),
+        vocab_size=len(character_tokenizer()),
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
         initializer_range=0.3,
-        **settings,
+        **{**settings, **more},
     )
     torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
     output = model.get_output_embeddings().weight
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:  # some architectures ignore initializer_range
                 parameter.normal_(0, 0.3)
         output[: len(SPECIAL)] = 0  # special tokens are never the greedy choice
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    return model
+
+
+def save(name: str, folder: Path) -> Path:
+    """The model and its tokenizer, saved with save_pretrained."""
+    made(name).save_pretrained(folder)
+    character_tokenizer().save_pretrained(folder)
     return folder

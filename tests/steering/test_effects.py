@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+)
 
 from steering import indirect_effects, mean_head_activations, resolve
-from steering.effects import best_path
-from tests.harness.zoo import CONFIGS, save
+from steering.effects import PATHS, best_path
+from tests.harness.zoo import CONFIGS, made, save
 
 PROMPTS = ("Q: a\nA: B\n\nQ: c\nA:", "Q: hot\nA: dloc\n\nQ: big\nA: llams\n\nQ: up\nA:", "Q: x\nA:")
 ANSWERS = (" D", " down", " yes")
@@ -38,7 +43,8 @@ def test_fast_paths_equal_the_naive_loop(loaded: Any, target: Any) -> None:
     ).values
     assert naive.abs().max() > 1e-4, "an effect that is nowhere proves nothing"
     fast = ["staged", "branching"]
-    branching = fast[fast.index(best_path(model)) :] if best_path(model) in fast else []
+    path = best_path(model, [tokenizer.encode(prompt) for prompt in PROMPTS])
+    branching = fast[fast.index(path) :] if path in fast else []
     for path in ("cached_prefix", *branching):
         found = indirect_effects(
             model, tokenizer, PROMPTS, ANSWERS, means, path=path, target=target
@@ -71,6 +77,47 @@ def test_most_architectures_take_the_fastest_path(tmp_path: Path) -> None:
     slow = set()
     for name in CONFIGS:
         model = AutoModelForCausalLM.from_pretrained(save(name, tmp_path / name))
-        if best_path(model.eval()) != "staged":
+        if best_path(model.eval(), [[1] * 20]) != "staged":
             slow.add(name)
     assert slow <= {"bloom", "mpt"}
+
+
+NARROW: dict[str, dict[str, Any]] = {
+    "gemma2": {"sliding_window": 4}, "gemma3": {"sliding_window": 4},
+    "mistral": {"sliding_window": 4}, "mixtral": {"sliding_window": 4},
+    "qwen2": {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1},
+    "gpt_oss": {"sliding_window": 4}, "phi3": {"sliding_window": 4},
+    "starcoder2": {"sliding_window": 4},
+}  # fmt: skip
+LONG = [[5 + i for i in range(14)], [9, 4, 6] * 3, [7, 8]]
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_prompts_longer_than_a_sliding_window(name: str) -> None:
+    model = made(name, **NARROW[name]).double()
+    model.set_experts_implementation("eager")  # the fused one takes no float64
+    layout = resolve(model)
+    heads = [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
+    generator = torch.Generator().manual_seed(0)
+    means = torch.randn(
+        layout.n_layers, layout.n_heads, layout.head_dim, generator=generator
+    ).double()
+    assert best_path(model, LONG) == "staged"
+    answers = [[5], [6, 7, 8], [3]]
+    naive = PATHS["naive"](model, LONG, answers, heads, means)
+    for path in ("staged", "branching", "cached_prefix"):
+        for one, other in zip(PATHS[path](model, LONG, answers, heads, means), naive, strict=True):
+            assert (one - other).abs().max().item() <= 1e-6, path
+
+
+def test_a_window_that_nobody_states_is_found_by_the_probe() -> None:
+    """GPT-Neo cuts its windows inside the attention, by index."""
+    config = GPTNeoConfig(
+        hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]],
+        window_size=32, max_position_embeddings=128, vocab_size=60,
+    )  # fmt: skip
+    model = GPTNeoForCausalLM(config).eval()
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.3)
+    assert best_path(model, [[1] * 6]) == "staged"
+    assert best_path(model, [[1] * 60]) == "cached_prefix"

@@ -15,6 +15,9 @@ from tests.harness.zoo import CONFIGS, save
 NORMED = {"gemma2", "gemma3", "olmo2"}
 """A norm follows the projection and the MLP."""
 
+EXPERTS = {"mixtral", "gpt_oss"}
+"""The MLP ends in experts."""
+
 
 @pytest.fixture(scope="module", params=CONFIGS)
 def named(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
@@ -43,7 +46,7 @@ def test_a_folded_vector_is_the_attached_one_or_refused(named: Any, site: str) -
     with steered.attached(model):
         expected = logits(model)
     normed = name in NORMED and site == "block_output"
-    if normed or (name == "mixtral" and site != "attn_output"):  # its MLP ends in experts
+    if normed or (name in EXPERTS and site != "attn_output"):
         with (
             pytest.raises(BadVector, match="leave out fold=True"),
             steered.attached(model, fold=True),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.instance import Instance
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
 
     from harness.adapter import SteeredLM
-    from steering import SteeringVector
 
 Document = dict[str, Any]
 
@@ -108,26 +106,6 @@ class Measurement:
             answers = getattr(self.lm, kind)(instances, disable_tqdm=True)
             self._answer(instances, answers)
         return self._documents()
-
-    def ask_each(self, vectors: Sequence[SteeringVector]) -> list[list[Document]]:
-        """The documents of `ask` under each of k vectors, in batches that the vectors share."""
-        names = [str(number) for number in range(len(vectors))]
-        answers: dict[str, list[Any]] = {}
-        with self.lm.steer_each(dict(zip(names, vectors, strict=True))):
-            for kind, instances in self.requests.items():
-                copies = [
-                    replace(each, metadata=(name, each.doc_id, each.repeats))
-                    for name in names
-                    for each in instances
-                ]
-                answers[kind] = getattr(self.lm, kind)(copies, disable_tqdm=True)
-        found = []
-        for number in range(len(vectors)):
-            for kind, instances in self.requests.items():
-                n = len(instances)
-                self._answer(instances, answers[kind][number * n : (number + 1) * n])
-            found.append(self._documents())
-        return found
 
     def score(self, answers: Sequence[tuple[float, bool]]) -> list[Document]:
         """The documents of `ask`, given what a `scored` measurement would be answered.

@@ -1,15 +1,15 @@
 """How a search measures its configurations on the validation split.
 
 Where a task scores given answers, every configuration's vector goes through one sweep; where it
-generates, they share batches. A setting that breaks the model is a result, not a failure: what a
+generates, one after the other. A setting that breaks the model is a result, not a failure: what a
 fit or a measurement raises as a ValueError is kept as the reason why there is no score.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from harness.run import Session
     from harness.spec import RunSpec
     from steering import SteeringVector
-
-
-Scores: TypeAlias = "tuple[list[float], str | None]"
-"""One value per document, or none and the reason."""
 
 
 class Trials:
@@ -61,73 +57,59 @@ class Trials:
             )
         return search(
             space,
-            self.swept if self.measurement.scored else self.asked,
+            self.swept if self.measurement.scored else self.one_by_one,
             metric=self.headline,
             higher_is_better=self.higher_is_better,
             budget=self.spec.budget,
             seed=self.spec.seed,
         )
 
-    def asked(self, every: list[Settings]) -> list[Outcome]:
-        """Ask all documents under all configurations in shared batches."""
-        try:
-            return self._measured(every, self._ask_each)
-        except ValueError:  # of one vector: find out which
-            return [self._asked_alone(settings) for settings in every]
+    def one_by_one(self, every: list[Settings]) -> list[Outcome]:
+        """Ask all documents under one configuration after the other.
+
+        In shared batches the answers of the worst configurations, which never end, would keep
+        those of all others waiting: twice as long, as measured.
+        """
+        outcomes = []
+        for settings in every:
+            started, scores = time.perf_counter(), []
+            settings, vector, error = self._fit(settings)
+            if vector is not None:
+                try:
+                    with self.session.lm.steer(vector):
+                        documents = self.measurement.ask()
+                    documents = self.session.complete(self.task, documents)
+                    scores = [float(document[self.headline]) for document in documents]
+                except ValueError as problem:
+                    error = str(problem)
+            seconds = time.perf_counter() - started
+            outcomes.append(Outcome(settings, scores, seconds, error))
+        return outcomes
 
     def swept(self, every: list[Settings]) -> list[Outcome]:
         """Score all documents under all configurations in shared passes."""
-        return self._measured(every, self._sweep)
-
-    def _measured(
-        self, every: list[Settings], measure: Callable[[list[SteeringVector]], list[Scores]]
-    ) -> list[Outcome]:
-        """Fit every configuration, then measure their vectors together."""
         fits = []
         for settings in every:
             started = time.perf_counter()
             fits.append((*self._fit(settings), time.perf_counter() - started))
         vectors = [vector for _, vector, _, _ in fits if vector is not None]
         started = time.perf_counter()
-        found = iter(measure(vectors) if vectors else [])
-        share = (time.perf_counter() - started) / max(1, len(vectors))
-        outcomes = []
-        for settings, vector, error, seconds in fits:
-            scores, reason = next(found) if vector is not None else ([], error)
-            outcomes.append(Outcome(settings, scores, seconds + share, reason))
-        return outcomes
-
-    def _ask_each(self, vectors: list[SteeringVector]) -> list[Scores]:
-        asked = self.measurement.ask_each(vectors)
-        n = len(asked[0])
-        whole = self.session.complete(
-            self.task, [each for documents in asked for each in documents]
-        )
-        scores = [float(document[self.headline]) for document in whole]
-        return [(scores[i * n : (i + 1) * n], None) for i in range(len(vectors))]
-
-    def _asked_alone(self, settings: Settings) -> Outcome:
-        started = time.perf_counter()
-        try:
-            (outcome,) = self._measured([settings], self._ask_each)
-        except ValueError as problem:
-            outcome = Outcome(settings, [], time.perf_counter() - started, str(problem))
-        return outcome
-
-    def _sweep(self, vectors: list[SteeringVector]) -> list[Scores]:
         prompts, answers = self.measurement.token_ids()
         found = sweep(self.session.lm.model, prompts, answers, vectors)
-        results: list[Scores] = []
-        for number, vector in enumerate(vectors):
-            pairs = [(each.log_probs[number], each.greedy[number]) for each in found]
-            if not all(bool(torch.isfinite(log_probs).all()) for log_probs, _ in pairs):
-                strength = f"{vector.coefficient:g}"
-                results.append(([], f"logits are not finite at coefficient {strength}"))
-                continue
-            given = [(float(lp.sum()), bool(hits.all())) for lp, hits in pairs]
-            documents = self.measurement.score(given)
-            results.append(([float(document[self.headline]) for document in documents], None))
-        return results
+        share = (time.perf_counter() - started) / max(1, len(vectors))
+        outcomes, number = [], 0
+        for settings, vector, error, seconds in fits:
+            scores: Sequence[float] = ()
+            if vector is not None:
+                pairs = [(each.log_probs[number], each.greedy[number]) for each in found]
+                number += 1
+                if all(bool(torch.isfinite(log_probs).all()) for log_probs, _ in pairs):
+                    given = [(float(lp.sum()), bool(hits.all())) for lp, hits in pairs]
+                    scores = [float(d[self.headline]) for d in self.measurement.score(given)]
+                else:
+                    error = f"logits are not finite at coefficient {vector.coefficient:g}"
+            outcomes.append(Outcome(settings, scores, seconds + share, error))
+        return outcomes
 
     def _fit(self, settings: Settings) -> tuple[Settings, SteeringVector | None, str | None]:
         """The whole settings and their vector, or the reason why there is none."""

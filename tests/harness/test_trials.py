@@ -1,4 +1,4 @@
-"""The search: all configurations together, with the scores of one after the other."""
+"""The search: all configurations in one sweep, with the scores of one after the other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def trials(session: Session, method: str, task: str = "tiny-pairs") -> Trials:
     return Trials(session, session.spec(task, Arm(method, method=method)), method)
 
 
-def one_by_one(own: Trials, settings: dict[str, object]) -> list[float]:
+def alone(own: Trials, settings: dict[str, object]) -> list[float]:
     vector = own.session.fitter.fit(own.method, {**settings, "seed": 0}, own.examples).vector
     with own.session.lm.steer(vector):
         documents = own.measurement.ask()
@@ -47,32 +47,20 @@ def one_by_one(own: Trials, settings: dict[str, object]) -> list[float]:
 
 @pytest.mark.parametrize("method", ["fv", "icv"])
 @pytest.mark.parametrize("metric", ["acc", "target_logprob"])
-@pytest.mark.parametrize("how", ["swept", "asked"])
+@pytest.mark.parametrize("how", ["swept", "one_by_one"])
 def test_given_answers(session: Session, method: str, metric: str, how: str) -> None:
     own = trials(session, method)
     own.headline = metric
     assert own.measurement.scored
     found = getattr(own, how)(SPACES[method])
-    expected = [one_by_one(own, settings) for settings in SPACES[method]]
+    expected = [alone(own, settings) for settings in SPACES[method]]
     assert [outcome.settings for outcome in found] == SPACES[method]
     for outcome, scores in zip(found, expected, strict=True):
         assert outcome.scores == pytest.approx(scores, abs=1e-4)
     assert len({tuple(scores) for scores in expected}) > 1 or metric == "acc"
 
 
-@pytest.mark.parametrize("method", ["fv", "icv"])
-def test_generated_answers(session: Session, method: str) -> None:
-    session.limit = 3
-    own = trials(session, method, "detoxification")
-    own.headline = "content"
-    assert not own.measurement.scored
-    found = own.asked(SPACES[method])
-    expected = [one_by_one(own, settings) for settings in SPACES[method]]
-    assert [outcome.scores for outcome in found] == expected
-    assert len({tuple(scores) for scores in expected}) > 1
-
-
-@pytest.mark.parametrize("how", ["swept", "asked"])
+@pytest.mark.parametrize("how", ["swept", "one_by_one"])
 def test_a_setting_that_breaks_the_model_is_a_result(session: Session, how: str) -> None:
     own, settings = trials(session, "fv"), dict(SPACES["fv"][0])
     every = [settings, {**settings, "layer": 99}, {**settings, "coefficient": 1e38}]

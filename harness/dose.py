@@ -79,7 +79,8 @@ class Gauge:
         self.inputs, self.totals = rows(prompt_ids(tokenizer, NEUTRAL), model.device)
         self.prompts = (self.totals + 1) // 2
         index = torch.arange(int(self.totals.max()), device=model.device)
-        self.asked = (index >= self.prompts[:, None] - 1) & (index < self.totals[:, None])
+        asked = (index >= self.prompts[:, None] - 1) & (index < self.totals[:, None])
+        self.asked = asked.nonzero(as_tuple=True)
         self._plain: dict[int, tuple[Tensor, Tensor]] = {}
 
     def measure(self, vector: SteeringVector) -> Dose:
@@ -101,7 +102,8 @@ class Gauge:
         kept = []
 
         def keep(x: Tensor) -> None:
-            kept.append(x[self.asked.to(x.device)].float())
+            rows, tokens = (index.to(x.device) for index in self.asked)
+            kept.append(x[rows, tokens].float())
 
         with changing(self.model, {("block_output", layer): keep}):
             logits = self.model(**self.inputs, use_cache=False).logits

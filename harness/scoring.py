@@ -165,7 +165,8 @@ class Batch:
         where = torch.tensor([places, tokens], device=logits.device)
         picked = log_probs[where[0], where[1]].split(lengths)
         hits = (log_probs.argmax(dim=-1)[where[0]] == where[1]).split(lengths)
-        sums = torch.stack([values.sum() for values in picked]).tolist()
-        greedy = torch.stack([hit.all() for hit in hits]).tolist()
-        answers = zip(sums, greedy, strict=True)
+        sums = torch.stack([values.sum() for values in picked])
+        greedy = torch.stack([hit.all() for hit in hits])
+        both = torch.stack([sums.double(), greedy.double()], dim=1).tolist()
+        answers = [(value, bool(hit)) for value, hit in both]
         return [(at, text, own) for (at, (text, _, _)), own in zip(asked, answers, strict=True)]

@@ -58,15 +58,14 @@ def rows(sequences: Sequence[Sequence[int]], device: Any) -> tuple[dict[str, Ten
     return {name: value.to(device) for name, value in inputs.items()}, sizes.to(device)
 
 
-def _last(sizes: Tensor, k: int = 1) -> Callable[[Tensor], Tensor]:
+def _last(sizes: Tensor, width: int, k: int = 1) -> Callable[[Tensor], Tensor]:
     """Select the mean over the last k real tokens: (b, s, d) -> (b, d)."""
+    index = torch.arange(width, device=sizes.device)
+    chosen = (index < sizes[:, None]) & (index >= sizes[:, None] - k)
+    weight = (chosen / chosen.sum(dim=1, keepdim=True)).float()
 
     def select(x: Tensor) -> Tensor:
-        index = torch.arange(x.shape[1], device=x.device)
-        sizes_here = sizes.to(x.device)[:, None]
-        chosen = (index < sizes_here) & (index >= sizes_here - k)
-        weight = chosen / chosen.sum(dim=1, keepdim=True)
-        return torch.einsum("bs,bsd->bd", weight.float(), x.float())
+        return torch.einsum("bs,bsd->bd", weight.to(x.device), x.float())
 
     return select
 
@@ -82,7 +81,7 @@ def _in_batches(
         inputs, sizes = rows(
             [sequences[i] for i in order[start : start + batch_size]], model.device
         )
-        parts.append(capture(model, inputs, _last(sizes, k), **where))
+        parts.append(capture(model, inputs, _last(sizes, inputs["input_ids"].shape[1], k), **where))
     found = torch.cat(parts)[torch.argsort(torch.tensor(order))]
     if not torch.isfinite(found).all():
         raise NotFinite("activations are NaN or infinite; load the model in float32 or bfloat16")

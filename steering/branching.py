@@ -237,6 +237,7 @@ def patched_log_probs(
         n times (k + 1, m): the unpatched model first. float32 on the CPU.
     """
     layout = resolve(model)
+    means = means.to(model.device)
 
     def changes(
         chosen: Sequence[int], places: Sequence[slice], batch: int
@@ -249,27 +250,45 @@ def patched_log_probs(
 
     def patch(layer: int, here: Sequence[Variant], places: Sequence[slice], batch: int) -> Change:
         own = [i for i, (at, _) in enumerate(here) if at == layer]
-        tokens = torch.tensor([places[i].start for i in own]).repeat(batch)
-        heads = torch.tensor([here[i][1] for i in own]).repeat(batch)
-        rows = torch.arange(batch).repeat_interleave(len(own))
+        cells = [(row, places[i].start, here[i][1]) for row in range(batch) for i in own]
+        rows, tokens, heads = torch.tensor(cells, device=means.device).T
         values = means[layer, heads]
         return lambda x: layout.with_heads(x, rows, tokens, heads, values)
 
-    wide = torch.promote_types(model.dtype, torch.float32)
-    found = [torch.empty(len(variants) + 1, len(answer), dtype=wide) for answer in answers]
     layers = [layer for layer, _ in variants]
+    parts: list[list[tuple[Sequence[int], Tensor]]] = [[] for _ in prompts]
     for own, chosen, logits in branched_logits(
         model, prompts, answers, layers, changes, staged=staged
     ):
-        for i, rows in zip(own, logits, strict=True):
-            found[i][[0, *(number + 1 for number in chosen)]] = answer_log_probs(rows, answers[i])
-    return found
+        numbers = [0, *(number + 1 for number in chosen)]
+        log_probs, _ = answer_scores(logits, [answers[i] for i in own])
+        for i, values in zip(own, log_probs, strict=True):
+            parts[i].append((numbers, values))
+    return [in_order(each).cpu() for each in parts]
 
 
-def answer_log_probs(logits: Tensor, answer: Sequence[int]) -> Tensor:
-    """Log-probabilities (b, m) of an answer that ends one token after the logits (b, s, v) do."""
-    m = len(answer)
+def in_order(parts: Sequence[tuple[Sequence[int], Tensor]]) -> Tensor:
+    """Put rows in the order of their numbers: parts of (c) numbers and (c, ...) -> (k, ...).
+
+    A number that stands in several parts is taken from the last one.
+    """
+    numbers = [number for own, _ in parts for number in own]
+    place = {number: row for row, number in enumerate(numbers)}
+    return torch.cat([rows for _, rows in parts])[[place[number] for number in sorted(place)]]
+
+
+def answer_scores(logits: Tensor, answers: Sequence[Ids]) -> tuple[Tensor, Tensor]:
+    """How likely answers are, and whether each token is the likeliest; nothing leaves the device.
+
+    Args:
+        logits: Of the tokens before the answers' (b, k, m, v).
+        answers: b lists of m token ids.
+
+    Returns:
+        Log-probabilities (b, k, m), float32 or wider, and booleans (b, k, m).
+    """
+    wanted = torch.tensor(answers, device=logits.device)[:, None].expand(logits.shape[:-1])
     wide = torch.promote_types(logits.dtype, torch.float32)
-    log_probs = F.log_softmax(logits[:, -m:], dim=-1, dtype=wide)
-    wanted = torch.tensor(answer, device=logits.device).expand(len(logits), m)
-    return log_probs.gather(-1, wanted.unsqueeze(-1)).squeeze(-1).cpu()
+    log_probs = F.log_softmax(logits, dim=-1, dtype=wide)
+    picked = log_probs.gather(-1, wanted.unsqueeze(-1)).squeeze(-1)
+    return picked, logits.argmax(dim=-1) == wanted

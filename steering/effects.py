@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from steering.activations import answer_ids
-from steering.branching import Ids, Variant, answer_log_probs, patched_log_probs
+from steering.branching import Ids, Variant, answer_scores, patched_log_probs
 from steering.errors import BadExamples, NotFinite
 from steering.hooks import Change, changing
 from steering.memo import recall
@@ -119,8 +119,13 @@ def naive_log_probs(
     for variant in (None, *variants):
         with _replacing(model, [variant], means, len(prompt) - 1):
             logits = model(input_ids=ids, use_cache=False).logits
-        found.append(answer_log_probs(logits, answer))
-    return torch.cat(found)
+        found.append(_scores(logits, answer))
+    return torch.cat(found).cpu()
+
+
+def _scores(logits: Tensor, answer: Ids) -> Tensor:
+    """Log-probabilities (b, m) of an answer that ends one token after the logits (b, s, v) do."""
+    return answer_scores(logits[None, :, -len(answer) :], [answer])[0][0]
 
 
 @torch.no_grad()
@@ -151,8 +156,8 @@ def cached_log_probs(
                 past_key_values=own,
                 use_cache=True,
             ).logits
-        found.append(answer_log_probs(logits, answer))
-    return torch.cat(found)
+        found.append(_scores(logits, answer))
+    return torch.cat(found).cpu()
 
 
 @contextmanager
@@ -167,8 +172,8 @@ def _replacing(
             at.setdefault(variant[0], []).append((row, variant[1]))
 
     def patch(layer: int) -> Change:
-        rows, heads = (torch.tensor(column) for column in zip(*at[layer], strict=True))
-        tokens, values = torch.full_like(rows, token), means[layer, heads]
+        rows, heads = torch.tensor(at[layer], device=model.device).T
+        tokens, values = torch.full_like(rows, token), means.to(model.device)[layer, heads]
         return lambda x: layout.with_heads(x, rows, tokens, heads, values)
 
     with changing(model, {("head_output", layer): patch(layer) for layer in at}):

@@ -178,7 +178,7 @@ def capture(
 
     def keep(layer: int) -> Change:
         def change(x: Tensor) -> None:
-            kept[layer] = select(x).float().cpu()
+            kept[layer] = select(x).float()
             if layer == wanted[-1]:
                 raise _Stop
 
@@ -186,7 +186,7 @@ def capture(
 
     def embedding(_module: nn.Module, given: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         x = given[0] if given else kwargs["hidden_states"]
-        kept[-1] = select(x).float().cpu()
+        kept[-1] = select(x).float()
 
     with ExitStack() as stack:
         if -1 in wanted:
@@ -197,4 +197,5 @@ def capture(
         )
         with suppress(_Stop):
             model(**inputs, use_cache=False)
-    return torch.stack([kept[layer] for layer in wanted], dim=1)
+    device = kept[wanted[-1]].device  # layers may lie on several
+    return torch.stack([kept[layer].to(device) for layer in wanted], dim=1).cpu()

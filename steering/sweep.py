@@ -16,7 +16,7 @@ from torch import Tensor
 
 from steering.activations import rows
 from steering.attachment import attached_by_row
-from steering.branching import Ids, answer_log_probs, branched_logits
+from steering.branching import Ids, answer_scores, branched_logits, in_order
 from steering.effects import best_path
 from steering.errors import BadVector
 from steering.hooks import Change
@@ -61,29 +61,23 @@ def sweep(
     Returns:
         For each prompt the scores of its answer, as if each vector were attached alone.
     """
-    found = [
-        Swept(torch.zeros(len(vectors), len(a)), torch.zeros(len(vectors), len(a)).bool())
-        for a in answers
-    ]
-
-    def keep(i: int, numbers: Sequence[int], logits: Tensor) -> None:
-        wanted = torch.tensor(answers[i], device=logits.device)
-        found[i].log_probs[list(numbers)] = answer_log_probs(logits, answers[i]).float()
-        found[i].greedy[list(numbers)] = (logits.argmax(dim=-1) == wanted).cpu()
-
+    found: list[list[tuple[Sequence[int], Tensor, Tensor]]] = [[] for _ in prompts]
     path = best_path(model, prompts)
     fast = path in ("staged", "branching")
     branched = [number for number, vector in enumerate(vectors) if fast and _branches(vector)]
     if branched:
         edits = [(vectors[number].edits[0], vectors[number].coefficient) for number in branched]
-        layers = [edit.layer for edit, _ in edits]
+        layers, finite = [edit.layer for edit, _ in edits], []
         for own, chosen, logits in branched_logits(
             model, prompts, answers, layers, _changes(edits), staged=path == "staged"
         ):
-            for i, rows_of_i in zip(own, logits, strict=True):
-                keep(i, [branched[number] for number in chosen], rows_of_i[1:])
-    if not all(bool(torch.isfinite(each.log_probs).all()) for each in found):
-        branched = []  # what breaks one copy reaches the others: 0 times NaN is NaN
+            numbers = [branched[number] for number in chosen]
+            scores = answer_scores(logits[:, 1:], [answers[i] for i in own])
+            finite.append(scores[0].isfinite().all())
+            for i, log_probs, greedy in zip(own, *scores, strict=True):
+                found[i].append((numbers, log_probs, greedy))
+        if not bool(torch.stack(finite).all()):
+            branched = []  # what breaks one copy reaches the others: 0 times NaN is NaN
     others = sorted(set(range(len(vectors))) - set(branched))
     cells = [(i, number) for i in _longest_first(prompts) for number in others]
     for start in range(0, len(cells), ROWS):
@@ -91,9 +85,16 @@ def sweep(
         texts = [(prompts[i], answers[i]) for i, _ in chunk]
         logits = _as_rows(model, texts, [vectors[number] for _, number in chunk])
         for (i, number), row in zip(chunk, logits, strict=True):
-            first = len(prompts[i]) - 1
-            keep(i, [number], row[None, first : first + len(answers[i])])
-    return found
+            first, last = len(prompts[i]) - 1, len(prompts[i]) - 1 + len(answers[i])
+            log_probs, greedy = answer_scores(row[None, None, first:last], [answers[i]])
+            found[i].append(([number], log_probs[0], greedy[0]))
+    return [_swept(each) for each in found]
+
+
+def _swept(parts: Sequence[tuple[Sequence[int], Tensor, Tensor]]) -> Swept:
+    log_probs = in_order([(numbers, rows) for numbers, rows, _ in parts])
+    greedy = in_order([(numbers, rows) for numbers, _, rows in parts])
+    return Swept(log_probs.float().cpu(), greedy.cpu())
 
 
 def _longest_first(prompts: Sequence[Ids]) -> list[int]:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from steering.activations import answer_ids
-from steering.branching import Ids, Variant, answer_scores, patched_log_probs
+from steering.branching import Ids, Variant, answer_log_probs, patched_log_probs
 from steering.errors import BadExamples, NotFinite
 from steering.hooks import Change, changing
 from steering.memo import recall
@@ -125,7 +125,7 @@ def naive_log_probs(
 
 def _scores(logits: Tensor, answer: Ids) -> Tensor:
     """Log-probabilities (b, m) of an answer that ends one token after the logits (b, s, v) do."""
-    return answer_scores(logits[None, :, -len(answer) :], [answer])[0][0]
+    return answer_log_probs(logits[None, :, -len(answer) :], [answer])[0]
 
 
 @torch.no_grad()

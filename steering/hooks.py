@@ -17,6 +17,10 @@ Change = Callable[[Tensor], Tensor | None]
 """Takes a site's activations (b, s, d); returns new ones, or None to leave them."""
 
 
+PART = 1024
+"""Columns of one part of an unembedding."""
+
+
 class _Stop(Exception):
     """Ends a forward pass of which nothing more is needed."""
 
@@ -87,6 +91,33 @@ def entering(
             handle = block.register_forward_pre_hook(before(layer, names), with_kwargs=True)
             stack.callback(handle.remove)
         yield
+
+
+@contextmanager
+def unembedding_in_parts(model: Any) -> Iterator[None]:
+    """Let the CPU compute a large unembedding part by part, without gradients: the same sums.
+
+    580 rows of width 768 times 50,257 columns: 119 GFLOP/s in one product, 164 in parts.
+    """
+    head = model.get_output_embeddings()
+    plain = type(head) is nn.Linear and head.bias is None and "forward" not in vars(head)
+    if not plain or head.weight.device.type != "cpu" or len(head.weight) < 8 * PART:
+        yield
+        return
+
+    def forward(x: Tensor) -> Tensor:
+        rows = x.flatten(0, -2)
+        out: Tensor = rows.new_empty(len(rows), len(head.weight))
+        for first in range(0, out.shape[1], PART):
+            columns = slice(first, first + PART)
+            torch.mm(rows, head.weight[columns].T, out=out[:, columns])
+        return out.unflatten(0, x.shape[:-1])
+
+    head.forward = forward
+    try:
+        yield
+    finally:
+        del head.forward
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from steering.activations import rows
 from steering.attachment import attached_by_row
-from steering.branching import Ids, answer_scores, branched_logits, in_order
+from steering.branching import Ids, answer_log_probs, branched_logits, in_order
 from steering.effects import best_path
 from steering.errors import BadVector
 from steering.hooks import Change
@@ -72,7 +72,7 @@ def sweep(
             model, prompts, answers, layers, _changes(edits), staged=path == "staged"
         ):
             numbers = [branched[number] for number in chosen]
-            scores = answer_scores(logits[:, 1:], [answers[i] for i in own])
+            scores = _scores(logits[:, 1:], [answers[i] for i in own])
             finite.append(scores[0].isfinite().all())
             for i, log_probs, greedy in zip(own, *scores, strict=True):
                 found[i].append((numbers, log_probs, greedy))
@@ -86,7 +86,7 @@ def sweep(
         logits = _as_rows(model, texts, [vectors[number] for _, number in chunk])
         for (i, number), row in zip(chunk, logits, strict=True):
             first, last = len(prompts[i]) - 1, len(prompts[i]) - 1 + len(answers[i])
-            log_probs, greedy = answer_scores(row[None, None, first:last], [answers[i]])
+            log_probs, greedy = _scores(row[None, None, first:last], [answers[i]])
             found[i].append(([number], log_probs[0], greedy[0]))
     return [_swept(each) for each in found]
 
@@ -95,6 +95,12 @@ def _swept(parts: Sequence[tuple[Sequence[int], Tensor, Tensor]]) -> Swept:
     log_probs = in_order([(numbers, rows) for numbers, rows, _ in parts])
     greedy = in_order([(numbers, rows) for numbers, _, rows in parts])
     return Swept(log_probs.float().cpu(), greedy.cpu())
+
+
+def _scores(logits: Tensor, answers: Sequence[Ids]) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of answers, and whether each token is the likeliest one (b, k, m)."""
+    wanted = torch.tensor(answers, device=logits.device)[:, None]
+    return answer_log_probs(logits, answers), logits.argmax(dim=-1) == wanted
 
 
 def _longest_first(prompts: Sequence[Ids]) -> list[int]:

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from steering import branching
 from steering.effects import PATHS
+from steering.hooks import PART, unembedding_in_parts
 from tests.harness.zoo import save
 
 
@@ -47,3 +48,20 @@ def test_a_bound_bounds_the_pass(model: Any) -> None:
     assert branching.tokens_of_a_pass(model) == branching.FEWEST
     branching.limit_memory(None)
     assert branching.tokens_of_a_pass(model) == free
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_large_unembedding_in_parts(model: Any, dtype: torch.dtype) -> None:
+    vocabulary = 8 * PART + 77
+    model.resize_token_embeddings(vocabulary, mean_resizing=False)
+    model.lm_head.weight.data.normal_(generator=torch.Generator().manual_seed(0))
+    model = model.to(dtype)
+    ids = torch.tensor([[5, 6, 7], [8, 9, 5]])
+    with torch.no_grad():
+        plain, head = model(ids).logits, model.lm_head.forward
+        with unembedding_in_parts(model):
+            assert model.lm_head.forward != head
+            parts = model(ids).logits
+    assert parts.shape == (2, 3, vocabulary)
+    torch.testing.assert_close(parts, plain)
+    assert model.lm_head.forward == head

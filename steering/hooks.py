@@ -107,11 +107,11 @@ def unembedding_in_parts(model: Any) -> Iterator[None]:
 
     def forward(x: Tensor) -> Tensor:
         rows = x.flatten(0, -2)
-        out: Tensor = rows.new_empty(len(rows), len(head.weight))
+        out = rows.new_empty(len(rows), len(head.weight))
         for first in range(0, out.shape[1], PART):
             columns = slice(first, first + PART)
             torch.mm(rows, head.weight[columns].T, out=out[:, columns])
-        return out.unflatten(0, x.shape[:-1])
+        return out.view(*x.shape[:-1], -1)
 
     head.forward = forward
     try:

@@ -29,14 +29,13 @@ def norm_preserving_add(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) ->
 
     gate = 1 + max(0, cos(x, -v));  u = x/|x| + coefficient * gate * v/|v|;  |x| * u/|u|.
     """
-    wide = x.float()
-    norm = wide.norm(dim=-1, keepdim=True)
-    towards = _unit(v)
-    unit = wide / norm.clamp_min(1e-12)
-    gate = 1 + (unit * -towards).sum(dim=-1, keepdim=True).clamp_min(0)
-    u = unit + coefficient * gate * towards
-    turned: Tensor = norm * F.normalize(u, dim=-1)
-    return turned.to(x.dtype)
+    wide, towards = x.float(), _unit(v)
+    norm = _norm(wide)
+    along = (wide * towards).sum(dim=-1, keepdim=True) / norm.clamp_min(1e-12)
+    gate = 1 + (-along).clamp_min(0)
+    turned = torch.addcmul(wide, norm * coefficient * gate, towards)  # |x| u
+    kept: Tensor = turned.mul_(norm / _norm(turned).clamp_min(1e-12))
+    return kept.to(x.dtype)
 
 
 def replace(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
@@ -61,6 +60,11 @@ def clamp(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
     component = (wide * along).sum(dim=-1, keepdim=True)
     size: Tensor = target.norm(dim=-1, keepdim=True)
     return (wide + coefficient * (size - component) * along).to(x.dtype)
+
+
+def _norm(x: Tensor) -> Tensor:
+    length: Tensor = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return length
 
 
 def _unit(v: Tensor) -> Tensor:

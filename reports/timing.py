@@ -8,7 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure as Canvas
 
-from reports.columns import Column, ratio, seconds, size
+from reports.columns import Column, fixed, ratio, seconds, size
 from reports.plots import Figure, save, styled
 from reports.table import Table
 
@@ -49,22 +49,29 @@ def timing_table(path: Path) -> Table:
         Column("group", "group"), Column("name", "what"),
         Column("median", "median s", _fine, False), Column("iqr", "IQR s", _fine),
         Column("rounds", "rounds", lambda n: f"{n}"),
-        Column("speed", "times as fast", ratio, True), Column("bytes", "peak memory", size, False),
+        Column("speed", "times as fast", ratio, True),
+        Column("beside", "time, paired", _share, False), Column("rate", "GFLOP/s", fixed(1), True),
+        Column("bytes", "peak memory", size, False),
     ]  # fmt: skip
     note = (
         "From one run of pytest-benchmark. times as fast: the median of the group's baseline (the "
-        "row with a dash) over the row's own."
+        "row with a dash) over the row's own. time, paired: each round beside a round of the "
+        "baseline's work just before it, the median of their ratios. peak memory: beyond what the "
+        "process holds before."
     )
     return Table("Timing benchmarks", note, columns, rows)
 
 
 def _row(entry: dict[str, Any]) -> dict[str, Any]:
     extra, stats = entry.get("extra_info") or {}, entry["stats"]
+    beside, flops = extra.get("beside"), extra.get("flops")
     parameters = entry["name"].partition("[")[2].removesuffix("]")
     return {
         "name": parameters or entry["name"], "median": float(stats["median"]),
         "iqr": float(stats["iqr"]),
         "rounds": int(stats["rounds"]), "baseline": bool(extra.get("baseline")),
+        "beside": None if beside is None else float(beside),
+        "rate": None if flops is None else float(flops) / float(stats["median"]) / 1e9,
         "bytes": extra.get("peak_bytes"), "against": extra.get("against"),
     }  # fmt: skip
 
@@ -105,3 +112,7 @@ def timing_figure(table: Table, folder: Path) -> Figure | None:
 
 def _fine(value: float) -> str:
     return seconds(value) if value >= 1 else f"{value:.3g}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.3f}×"

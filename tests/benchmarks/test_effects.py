@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from harness.adapter import SteeredLM
 from steering import mean_head_activations, resolve
@@ -13,7 +14,7 @@ from steering.activations import answer_ids
 from steering.effects import PATHS
 from steering.prompts import shuffled_prompts
 from task_defs import examples
-from tests.benchmarks.conftest import Clock, ids, shaped
+from tests.benchmarks.conftest import DEVICE, Clock, ids, shaped
 
 NAMES = ["naive", "cached_prefix", "branching", "staged"]
 
@@ -79,29 +80,19 @@ def test_more_heads(clock: Clock, heads: int) -> None:
 
 
 @pytest.mark.benchmark(group="matrix rate, 12 x 12")
-@pytest.mark.parametrize("what", ["matrix products alone", "branched pass"])
+@pytest.mark.parametrize("what", ["one matrix product", "effects of all heads"])
 def test_share_of_the_matrix_rate(clock: Clock, small: Any, what: str) -> None:
-    """The pass against its own matrix products, at their own shapes, and nothing else."""
-    layout = resolve(small)
-    tokens, copies, d = 100, layout.n_layers * layout.n_heads, layout.hidden_size
-    if what == "branched pass":
-        means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim)
-        heads = every_head(small)
-        clock(
-            lambda: PATHS["branching"](small, [ids(tokens)], [ids(1)], heads, means), baseline=True
-        )
+    """Counted operations per second: of the passes, and of one large product."""
+    if what == "one matrix product":
+        x = torch.randn(2048, 2048, device=DEVICE)
+        clock(lambda: x @ x, baseline=True, rounds=21, flops=2 * 2048**3)
         return
-    x, wide = torch.randn(tokens + copies, d), torch.randn(tokens + copies, 4 * d)
-    qkv, out = torch.randn(d, 3 * d), torch.randn(d, d)
-    up, down = torch.randn(d, 4 * d), torch.randn(4 * d, d)
-    unembedding = torch.randn(d, 50257)
+    layout, heads = resolve(small), every_head(small)
+    means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim)
 
-    def products() -> None:
-        for _ in range(layout.n_layers):
-            x @ qkv
-            x @ out
-            x @ up
-            wide @ down
-        x[-copies - 1 :] @ unembedding
+    def effects() -> None:
+        PATHS["staged"](small, *batch(), heads, means)
 
-    clock(products)
+    with FlopCounterMode(display=False) as counted:
+        effects()
+    clock(effects, flops=counted.get_total_flops())

@@ -92,7 +92,7 @@ def benchmarks(folder: Path) -> Path:
     content = {
         "benchmarks": [
             entry("naive", 6.0, baseline=True, against=["L * H", 144, "naive"]),
-            entry("branching", 0.1, peak_bytes=2048),
+            entry("branching", 0.1, peak_bytes=2048, beside=1.021, flops=2e9),
         ]
     }
     file.write_text(json.dumps(content))
@@ -105,7 +105,7 @@ def test_timings_become_a_table_of_ratios(tmp_path: Path) -> None:
         ["aie", "naive", "6.00"],
         ["aie", "branching", "0.1"],
     ]
-    assert [row[5] for row in table.texts()] == ["–", "60.00×"]
+    assert [row[5:8] for row in table.texts()] == [["–", "–", "–"], ["60.00×", "1.021×", "20.0"]]
     paths = write(tmp_path, comparison_records(), benchmarks(tmp_path))
     page = paths.page.read_text(encoding="utf-8")
     assert "60.00×" in page

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,7 +22,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from harness.arguments import BadArguments, refuse_unknown
 from harness.prefixes import by_prefix, continued, prefill
 from harness.proof import SilentNoOp, max_logit_change
-from harness.scoring import Answer, Batch, Owned, Request, Row, owner_of, rows
+from harness.scoring import Answer, Batch, Request, Row, owned, owner_of, rows
 from harness.vectors import Vectors
 from steering import SteeringVector, UnsupportedModel, resolve
 
@@ -185,7 +184,8 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Answer]:
         """Log-probability and greediness of continuations, steered."""
         answers: list[Answer] = super().loglikelihood(
-            self._owned(requests), disable_tqdm=disable_tqdm or self.silent
+            owned(requests) if self._vectors.by_task else requests,
+            disable_tqdm=disable_tqdm or self.silent,
         )
         self._vectors.require_proof(self._owners_of(requests))
         return answers
@@ -209,7 +209,8 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Generated continuations, steered."""
         answers: list[str] = super().generate_until(
-            self._owned(requests), disable_tqdm=disable_tqdm or self.silent
+            owned(requests) if self._vectors.by_task else requests,
+            disable_tqdm=disable_tqdm or self.silent,
         )
         self._vectors.require_proof(self._owners_of(requests))
         return answers
@@ -217,17 +218,6 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
     def _owners_of(self, requests: Sequence[Instance]) -> set[Owner]:
         """Whose vectors the requests are answered under."""
         return {request.task_name if self._vectors.by_task else None for request in requests}
-
-    def _owned(self, requests: list[Instance]) -> list[Instance]:
-        """The requests, each with its task in its context where tasks have vectors of their own."""
-        if not self._vectors.by_task:
-            return requests
-        return [
-            replace(
-                request, arguments=(Owned(request.args[0], request.task_name), *request.args[1:])
-            )
-            for request in requests
-        ]
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """HFLM's tokens of a prompt and its answer, made once: arms ask the same ones."""
@@ -268,7 +258,7 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
             for chunk in Collator.get_chunks(group, n=size, fn=schedule):
                 batch = self._batch(chunk, shared)
                 for row in batch.longest():
-                    self._prove(self._batch([row]))
+                    self._prove(row)
                 yield batch, self._steered_call(batch, cache)
 
     def _schedule(self, group: Sequence[Row]) -> Callable[[int, Any], int]:
@@ -292,11 +282,11 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         return alone if self._prefixes_hold is False else groups
 
     def _continues(self, row: Row, shared: int) -> bool:
-        """Whether a row after its cached prefix has the logits of the whole row."""
-        whole = self._steered_call(self._batch([row]))
+        """Whether an unsteered row after its cached prefix has the logits of the whole row."""
+        whole = self._model_call(self._batch([row]).inputs)
         try:
-            cache = self._prefill(row, shared)
-            rest = self._steered_call(self._batch([row], shared), cache)
+            cache = prefill(self.model, row.tokens(self.max_length)[:shared])
+            rest = continued(self.model, cache, self._batch([row], shared).inputs)
         except (RuntimeError, ValueError, TypeError, AttributeError):
             return False  # a cache that cannot be repeated or continued
         allowed = 1e-3 if rest.dtype == torch.float32 else 0.3
@@ -317,13 +307,13 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
             logits: Tensor = self._model_call(batch.inputs)
             return logits
 
-    def _prove(self, batch: Batch) -> None:
+    def _prove(self, row: Row) -> None:
         """Measure once for each vector, on one real row, that it moves the row's logits."""
-        owner = batch.rows[0].owner
-        if not self._vectors.unproven(owner, batch.totals[0] - batch.prompts[0]):
+        owner, total = row.owner, len(row.tokens(self.max_length))
+        if not self._vectors.unproven(owner, later=total - row.prompt(total)):
             return
-        before, calls = self._model_call(batch.inputs), self.proofs[owner]["calls"]
-        after = self._steered_call(batch)
+        batch, calls = self._batch([row]), self.proofs[owner]["calls"]
+        before, after = self._model_call(batch.inputs), self._steered_call(batch)
         self._vectors.prove(owner, before, after, fired=self.proofs[owner]["calls"] > calls)
 
     def tok_batch_encode(self, strings: Sequence[str], *args: Any, **kwargs: Any) -> Any:
@@ -332,10 +322,10 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         return super().tok_batch_encode(strings, *args, **kwargs)
 
     def _model_generate(self, context: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        owners = self._owners if len(self._owners) == len(context) else [None] * len(context)
+        owners = self._owners if self._vectors.by_task else [None] * len(context)
         with self._vectors.attached(self.model, owners):
             output: Tensor = super()._model_generate(context, *args, **kwargs)
-        unproven = {owner for owner in owners if self._vectors.unproven(owner, 1)}
+        unproven = {owner for owner in owners if self._vectors.unproven(owner, later=1)}
         if not unproven:
             return output
         width = context.shape[1]
@@ -350,5 +340,5 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
             tokens = output[row, padding:end].tolist()
             split = width - padding
             request = (("", ""), tokens[:split], [*tokens[split:], 0])
-            self._prove(self._batch([Row(owner, [(0, request)])]))
+            self._prove(Row(owner, [(0, request)]))
         return output

@@ -29,20 +29,6 @@ def request_settings(lm: SteeredLM, chat_template: bool) -> dict[str, Any]:
     }
 
 
-def rendered_once(task: ConfigurableTask) -> ConfigurableTask:
-    """Let lm-eval ask a task again, under another vector, without rendering its prompts anew."""
-    render = task.build_all_requests
-
-    def build(**settings: Any) -> None:
-        if not hasattr(task, "_instances"):
-            render(**settings)
-        for instance in task.instances:
-            instance.resps, instance.filtered_resps = [], {}
-
-    task.build_all_requests = build
-    return task
-
-
 class Measurement:
     """A prompted task on one model, ready to be answered.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lm_eval.evaluator import evaluate as lm_eval_evaluate
 from lm_eval.utils import handle_non_serializable
 
 from harness import behaviour
@@ -19,8 +17,9 @@ from harness.adapter import SteeredLM
 from harness.chat import ChatExamples
 from harness.dose import Gauge
 from harness.fit import Fitted, Fitter, code_of
-from harness.measurement import Document, rendered_once, request_settings
+from harness.measurement import Document
 from harness.model import identity
+from harness.passes import ask
 from harness.prompting import prompt
 from harness.proof import describe
 from harness.provenance import provenance
@@ -135,10 +134,10 @@ class Session:
         return task
 
     def asked(self, spec: RunSpec) -> ConfigurableTask:
-        """The task of a measurement, its prompts rendered once for all arms that share them."""
+        """The task of a measurement: one object for all arms that share its prompts."""
         key = (spec.task, spec.arm.prompting, spec.seed, spec.shots)
         if key not in self._asked:
-            self._asked[key] = rendered_once(self.task(spec, spec.arm))
+            self._asked[key] = self.task(spec, spec.arm)
         return self._asked[key]
 
     def headline(self, task: ConfigurableTask) -> tuple[str, bool]:
@@ -246,47 +245,17 @@ class Session:
             tasks: By name.
             vectors: By task; the others are measured unsteered.
         """
-        passes: dict[tuple[str, str], list[str]] = {}
-        for name, task in tasks.items():
-            kind = task.OUTPUT_TYPE
-            alone = kind == "loglikelihood_rolling"  # whole texts: lm-eval loses whose they are
-            passes.setdefault((kind, name if alone else ""), []).append(name)
-        found: dict[str, Measured] = {}
-        for names in passes.values():
-            found |= self._pass({name: tasks[name] for name in names}, vectors)
-        return found
-
-    def _pass(
-        self, tasks: Mapping[str, ConfigurableTask], vectors: Mapping[str, SteeringVector]
-    ) -> dict[str, Measured]:
-        own = {name: vectors[name] for name in tasks if name in vectors}
-        alike = len({id(own.get(name)) for name in tasks}) == 1
-        started = time.perf_counter()
-        with self.lm.steer(next(iter(own.values()), None)) if alike else self.lm.steer_each(own):
-            results = self._ask(tasks)
-            proofs = {name: dict(self.lm.proofs[None if alike else name]) for name in own}
-        seconds = time.perf_counter() - started
-        every = sum(len(samples) for samples in results["samples"].values())
         found = {}
-        for name, task in tasks.items():
-            block, samples = results["results"][name], results["samples"][name]
-            documents = self.complete(task, [_document(sample) for sample in samples])
-            share = seconds * len(samples) / every
-            metrics = self._metrics(task, documents, block)
-            found[name] = Measured(metrics, documents, share, proofs.get(name), _plain(block))
+        for name, answers in ask(
+            self.lm, tasks, vectors, limit=self.limit, apply_chat_template=self.chat_template
+        ).items():
+            task = tasks[name]
+            documents = self.complete(task, [_document(sample) for sample in answers.samples])
+            metrics = self._metrics(task, documents, answers.block)
+            found[name] = Measured(
+                metrics, documents, answers.seconds, answers.proof, _plain(answers.block)
+            )
         return found
-
-    def _ask(self, tasks: Mapping[str, ConfigurableTask]) -> dict[str, Any]:
-        """lm-eval's own evaluation of some tasks."""
-        settings = request_settings(self.lm, self.chat_template)
-        results = lm_eval_evaluate(
-            self.lm,
-            {"tasks": dict(tasks), "groups": {}, "group_map": {}},
-            limit=self.limit,
-            bootstrap_iters=1000,
-            apply_chat_template=settings["apply_chat_template"],
-        )
-        return dict(results or {})
 
     def complete(self, task: ConfigurableTask, documents: list[Document]) -> list[Document]:
         """Add what only the unsteered model can say: fluency, and with it the joint score."""

@@ -7,7 +7,7 @@ HFLM forgets are kept here, because positions are made from them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lm_eval.api.instance import Instance
     from torch import Tensor
 
 Text: TypeAlias = "tuple[str, str] | None"
@@ -44,6 +45,14 @@ class Owned(str):
 def owner_of(context: str | None) -> str | None:
     """Whose vector a context is answered under; None for a plain text."""
     return context.owner if isinstance(context, Owned) else None
+
+
+def owned(requests: Sequence[Instance]) -> list[Instance]:
+    """Requests that carry their task in their context."""
+    return [
+        replace(request, arguments=(Owned(request.args[0], request.task_name), *request.args[1:]))
+        for request in requests
+    ]
 
 
 @dataclass(frozen=True)

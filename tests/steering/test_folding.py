@@ -75,3 +75,13 @@ def test_an_exception_restores_the_model(named: Any) -> None:
     with pytest.raises(ZeroDivisionError), vector(model, "attn_output").attached(model, fold=True):
         raise ZeroDivisionError
     assert torch.equal(logits(model), plain)
+
+
+def test_a_folded_model_compiles_whole(model: Any) -> None:
+    """No hook breaks its graph: what CUDA graphs and torch.compile need."""
+    with vector(model, "attn_output").attached(model, fold=True):
+        compiled = torch.compile(model, backend="eager", fullgraph=True)
+        ids = torch.tensor([[5, 9, 4, 7]])
+        with torch.no_grad():
+            found = compiled(ids, use_cache=False).logits
+        torch.testing.assert_close(found, logits(model), atol=1e-5, rtol=1e-5)

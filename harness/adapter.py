@@ -9,6 +9,7 @@ scoring of a text agrees, token for token, with steered generation of it.
 from __future__ import annotations
 
 import math
+import time
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -97,17 +98,18 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
 
     @property
     def proofs(self) -> Mapping[Owner, Mapping[str, float]]:
-        """Of the current or last steered run, by task: what each vector did.
-
-        `calls`: forward passes in which an edit was applied; `max_logit_change`: measured once, on
-        a real row. One vector for all tasks stands under None.
-        """
+        """What each vector of the current or last steered run did, by task (`Vectors.proofs`)."""
         return self._proved.proofs
 
     @property
     def proof(self) -> Mapping[str, float]:
-        """The same of the one vector for all tasks."""
+        """What the one vector for all tasks did."""
         return self.proofs.get(None, {})
+
+    @property
+    def proving_seconds(self) -> float:
+        """What proving the present vectors has taken."""
+        return self._vectors.seconds
 
     def _get_backend(self, *args: Any, **kwargs: Any) -> None:
         super()._get_backend(*args, **kwargs)
@@ -312,9 +314,11 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         owner, total = row.owner, len(row.tokens(self.max_length))
         if not self._vectors.unproven(owner, later=total - row.prompt(total)):
             return
-        batch, calls = self._batch([row]), self.proofs[owner]["calls"]
+        started, calls = time.perf_counter(), self.proofs[owner]["calls"]
+        batch = self._batch([row])
         before, after = self._model_call(batch.inputs), self._steered_call(batch)
         self._vectors.prove(owner, before, after, fired=self.proofs[owner]["calls"] > calls)
+        self._vectors.seconds += time.perf_counter() - started
 
     def tok_batch_encode(self, strings: Sequence[str], *args: Any, **kwargs: Any) -> Any:
         """HFLM's encoding of the prompts that are generated from next; notes their owners."""

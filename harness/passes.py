@@ -52,7 +52,7 @@ class Answers:
         block: Its results block.
         samples: Its samples.
         seconds: The task's share of its pass, by the number of documents: answering and scoring
-            alone, since prompts are rendered for the first arm only.
+            alone, since prompts are rendered for the first arm only, and without the proof.
         proof: That steering did something; None where nothing steered.
     """
 
@@ -99,9 +99,10 @@ def ask(
                 apply_chat_template=apply_chat_template,
             )
             proofs = {name: dict(lm.proofs[None if alike else name]) for name in own}
-        per_document = (time.perf_counter() - started) / sum(map(len, results["samples"].values()))
+            seconds = time.perf_counter() - started - lm.proving_seconds
+        documents = sum(map(len, results["samples"].values()))
         for name in names:
             block, samples = results["results"][name], results["samples"][name]
-            seconds = per_document * len(samples)
-            found[name] = Answers(block, samples, seconds, proofs.get(name))
+            share = seconds * len(samples) / documents
+            found[name] = Answers(block, samples, share, proofs.get(name))
     return found

@@ -30,6 +30,7 @@ class Vectors:
     Attributes:
         proofs: By owner. `calls`: forward passes in which an edit was applied; `max_logit_change`:
             measured once, on a real row.
+        seconds: What the proofs took; no part of what steering costs.
     """
 
     def __init__(self, by_owner: Mapping[Owner, SteeringVector] | None = None) -> None:
@@ -37,6 +38,7 @@ class Vectors:
         self.proofs: dict[Owner, dict[str, float]] = {
             owner: {"calls": 0} for owner in self._by_owner
         }
+        self.seconds = 0.0
 
     def __bool__(self) -> bool:
         """Whether anything is steered."""

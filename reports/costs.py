@@ -33,9 +33,10 @@ def cost_table(comparison: Comparison) -> Table:
     note = (
         "fit and tuning seconds are summed over tasks and are those of a fit on its own, work "
         "shared with other arms included; ms/doc is answering and scoring alone, without "
-        "rendering prompts, from passes over all tasks of a kind. dose: mean KL from the "
-        "unsteered model on neutral text; shift: relative change of the residual stream there. "
-        "The vector's size is that of one task; peak memory is the process's so far."
+        "rendering prompts or proving that steering acts, from passes over all tasks of a kind. "
+        "dose: mean KL from the unsteered model on neutral text; shift: relative change of the "
+        "residual stream there. The vector's size is that of one task; peak memory is the "
+        "process's so far."
     )
     return Table("Quality and cost", note, columns, rows)
 

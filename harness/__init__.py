@@ -7,6 +7,6 @@ lm-eval model `steer-<method>`, lazily (about 0.05 s; neither torch nor transfor
     lm_eval.simple_evaluate(model="steer-fv", model_args="pretrained=gpt2,task=antonym", ...)
 """
 
-from harness.registry import register_all
+from harness.lm.registry import register_all
 
 register_all()

@@ -1,6 +1,6 @@
 """Evaluations as pytest cases: `pytest -p harness.pytest_plugin`.
 
-- A file `NAME.eval.yaml` (`harness.evals.Asked`) is collected as one case per task and arm.
+- A file `NAME.eval.yaml` (`harness.cases.evals.Asked`) is collected as one case per task and arm.
 - `@pytest.mark.steering(tasks=[...], arms=[...])` says what the fixture `comparison` compares.
 - `evaluate(task, arm)` gives one record, `steered_model(method, task)` a model to ask yourself.
 - `--steer-baseline FILE` judges every case by the gate's rules.
@@ -20,8 +20,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from harness.evals import Asked, Evaluator
-    from harness.spec import Arm
+    from harness.cases.evals import Asked, Evaluator
+    from harness.measuring.spec import Arm
     from reports import Comparison, Record
 
 SUFFIX = ".eval.yaml"
@@ -86,8 +86,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def evaluator_of(config: pytest.Config) -> Evaluator:
     """The model of this process and its records, which xdist's workers share on disk."""
     if KEY not in config.stash:
+        from harness.cases.evals import Evaluator
         from harness.commands.options import key_values, quiet
-        from harness.evals import Evaluator
 
         quiet()
         model, _, arguments = config.getoption("steer_model").partition(":")
@@ -105,7 +105,7 @@ class EvalFile(pytest.File):
 
     def collect(self) -> Iterable[pytest.Item]:
         """One case per task and arm."""
-        from harness.evals import Asked
+        from harness.cases.evals import Asked
 
         try:
             asked = Asked.read(self.path)
@@ -136,7 +136,7 @@ class EvalCase(pytest.Item):
 
     def runtest(self) -> None:
         """Measure, and judge by the file's own figures and by the baseline."""
-        from harness.cases import judged
+        from harness.cases.outcome import judged
 
         evaluator = evaluator_of(self.config)
         records = evaluator.measure(self.asked, (self.task,), [self.arm])
@@ -180,24 +180,24 @@ class Summary:
         baseline = self.config.getoption("steer_baseline")
         whole = not _selected(self.config)
         if baseline and self.outcomes:
-            from harness import cases
+            from harness.cases import outcome
 
-            self.unused = cases.settle(
+            self.unused = outcome.settle(
                 baseline, self.outcomes,
                 update=self.config.getoption("steer_update"), whole=whole,
             )  # fmt: skip
             if self.unused and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
         if path := self.config.getoption("steer_json"):
-            from harness import cases
+            from harness.cases import outcome
 
-            cases.write_json(path, self.outcomes)
+            outcome.write_json(path, self.outcomes)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show every case's number."""
         if not self.outcomes:
             return
-        from harness.cases import table
+        from harness.cases.outcome import table
 
         terminalreporter.section("steergauge")
         terminalreporter.write_line(table(self.outcomes))
@@ -224,7 +224,7 @@ def _selected(config: pytest.Config) -> bool:
 @pytest.fixture(scope="session")
 def evaluate(pytestconfig: pytest.Config) -> Callable[..., Record]:
     """`evaluate(task, arm, seed=0, **asked) -> Record`: tuned, measured on the test split."""
-    from harness.evals import Asked
+    from harness.cases.evals import Asked
 
     def measured(task: str, arm: str, seed: int = 0, **asked: Any) -> Record:
         own = {**asked, "tasks": [task], "arms": [arm], "seeds": [seed]}
@@ -241,12 +241,13 @@ def steered_model(pytestconfig: pytest.Config) -> Callable[..., Any]:
 
     Inside `with steered_model("fv", "antonym", layer=3) as lm` lm is the steered lm-eval model.
     """
-    from harness.evals import Asked
+    from harness.cases.evals import Asked
 
     @contextmanager
     def steered(method: str, task: str, **settings: Any) -> Iterator[Any]:
-        session = evaluator_of(pytestconfig).session(Asked(tasks=(task,)))
-        fitted = session.fitter.fit(method, settings, session.examples(task))
+        tuner = evaluator_of(pytestconfig).tuner(Asked(tasks=(task,)))
+        session = tuner.session
+        fitted = tuner.fitter.fit(method, settings, session.examples(task))
         with session.lm.steer(fitted.vector):
             yield session.lm
 
@@ -256,7 +257,7 @@ def steered_model(pytestconfig: pytest.Config) -> Callable[..., Any]:
 @pytest.fixture
 def comparison(request: pytest.FixtureRequest) -> Comparison:
     """What `@pytest.mark.steering(...)` asks, measured and ready for `difference` and `cell`."""
-    from harness.evals import Asked
+    from harness.cases.evals import Asked
     from reports import Comparison
 
     marker = request.node.get_closest_marker("steering")

@@ -9,8 +9,9 @@ Layers are 0-based blocks throughout; an edit at layer L changes the OUTPUT of b
 
 import steering.methods  # noqa: F401  (registers the built-in ones)
 from steering.activations import last_token_hidden_states, mean_head_activations, prompt_ids
-from steering.attachment import Attachment, attached_by_row
+from steering.attachment import Attachment
 from steering.checks import check_method
+from steering.edit import Edit
 from steering.effects import Effects, indirect_effects
 from steering.errors import (
     BadExamples,
@@ -29,8 +30,9 @@ from steering.methods.random_heads import RandomHeads
 from steering.methods.random_vector import RandomVector
 from steering.operations import OPERATIONS
 from steering.positions import POSITIONS
-from steering.sites import SITES, Layout, check_sites, resolve
-from steering.vector import Edit, SteeringVector
+from steering.probe import check_sites
+from steering.sites import SITES, Layout, resolve
+from steering.vector import SteeringVector, attached_by_row
 
 __all__ = [
     "OPERATIONS",

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from steering.edit import Edit
 from steering.errors import BadVector
 from steering.hooks import Change, changing, watching
 from steering.operations import OPERATIONS, Coefficient
 from steering.positions import Pass
 from steering.sites import Layout, resolve
-
-if TYPE_CHECKING:
-    from steering.vector import Edit, SteeringVector
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,40 +140,24 @@ def on(model: nn.Module, slots: Sequence[Slot], batch: int | None = None) -> Ite
         yield attachment
 
 
-@contextmanager
-def attached_by_row(
-    model: nn.Module, vectors: Sequence[SteeringVector | None]
-) -> Iterator[Attachment]:
-    """Steer each row of a batch by its own vector at its own coefficient.
+def rowwise(rows: Sequence[tuple[Sequence[Edit], float]]) -> list[Slot]:
+    """Slots for a batch in which each row has edits and a strength of its own.
 
-    Rows are edited as if each vector were attached alone; a row without a vector, or at coefficient
-    0, stays as it is to the last bit.
+    Edits at one place keep their order within a row: the first of each row, the second, ...
 
     Args:
-        model: A Hugging Face decoder.
-        vectors: One for each row of the block's forward passes (b).
-
-    Raises:
-        BadVector: a vector that does not fit the model, or (in a pass) another number of rows.
+        rows: Edits and coefficient of each row (b); no edits, or coefficient 0, leave it as it is.
     """
-    layout = resolve(model)
-    for each in {id(v): v for v in vectors if v is not None}.values():
-        each.require_fit(layout)
-    # edits at one place keep their order within a row: the first of each vector, the second, ...
     members: dict[tuple[Any, ...], list[tuple[int, Edit, float]]] = {}
-    for row, vector in enumerate(vectors):
+    for row, (edits, coefficient) in enumerate(rows):
         seen: dict[tuple[str, int], int] = {}
-        if vector is None or vector.coefficient == 0:
-            continue
-        for edit in vector.edits:
+        for edit in edits if coefficient != 0 else ():
             place = (edit.site, edit.layer)
             nth = seen[place] = seen.get(place, -1) + 1
             kind = (nth, *place, edit.operation, edit.positions, edit.head)
-            members.setdefault(kind, []).append((row, edit, vector.coefficient))
+            members.setdefault(kind, []).append((row, edit, coefficient))
     order = sorted(members, key=lambda kind: kind[0])
-    slots = [_slot(members[kind], len(vectors)) for kind in order]
-    with on(model, slots, len(vectors)) as attachment:
-        yield attachment
+    return [_slot(members[kind], len(rows)) for kind in order]
 
 
 def _slot(members: Sequence[tuple[int, Edit, float]], batch: int) -> Slot:

@@ -30,6 +30,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steering.hooks import Change, changing, entering, unembedding_in_parts
+from steering.memo import memory_bound
 from steering.sites import resolve
 
 FEWEST, MOST = 256, 1024
@@ -44,26 +45,17 @@ Variant = tuple[int, int]
 Changes = Callable[[Sequence[int], Sequence[slice], int], Mapping[tuple[str, int], Change]]
 """(which variants, at which tokens of a row each one stands, rows) -> what a pass changes."""
 
-_max_memory: int | None = None
-
-
-def limit_memory(n_bytes: int | None) -> None:
-    """Bound what a branched pass may take for its logits and activations.
-
-    Args:
-        n_bytes: None takes an eighth of the machine's (or the accelerator's) memory: of all of
-            it, because a bound that follows what happens to be free changes the batches, and with
-            them the last digits, from run to run.
-    """
-    global _max_memory
-    _max_memory = n_bytes
-
 
 def tokens_of_a_pass(model: Any) -> int:
-    """How many tokens a pass may have."""
+    """How many tokens a pass may have within the block's bound (`memo.remembering`).
+
+    Without one it is an eighth of the machine's (or the accelerator's) memory: of all of it,
+    because a bound that follows what happens to be free changes the batches, and with them the
+    last digits, from run to run.
+    """
     config = model.config.get_text_config()
     per_token = 4 * (3 * int(config.vocab_size) + 40 * resolve(model).hidden_size)
-    bound = _max_memory
+    bound = memory_bound()
     if bound is None and model.device.type == "cuda":
         bound = torch.cuda.mem_get_info(model.device)[1] // 8
     if bound is None:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from steering.edit import Edit
 from steering.errors import BadVector
 from steering.sites import Layout, resolve
-
-if TYPE_CHECKING:
-    from steering.vector import Edit
 
 TOLERANCE = 1e-3
 """Relative to the largest logit: rounding differs, a wrong place shows by far more."""

@@ -14,25 +14,33 @@ T = TypeVar("T")
 
 @dataclass
 class Memory:
-    """Results by key, what each took, and the seconds that reuse has saved so far."""
+    """Results by key, what each took, and the seconds that reuse has saved so far.
+
+    Attributes:
+        bound: Bytes that a branched pass may take for its logits and activations.
+    """
 
     results: dict[Hashable, Any] = field(default_factory=dict)
     seconds: dict[Hashable, float] = field(default_factory=dict)
     saved: float = 0.0
+    bound: int | None = None
 
 
 _memory: ContextVar[Memory | None] = ContextVar("steering_memory", default=None)
 
 
 @contextmanager
-def remembering() -> Iterator[Memory]:
+def remembering(bound: int | None = None) -> Iterator[Memory]:
     """Inside the block, activations and effects are computed once per model, texts and settings.
+
+    Args:
+        bound: Bytes that a branched pass may take; None leaves it to `branching`.
 
     Yields:
         The memory; its `saved` seconds let a caller state what a fit would have cost alone.
     """
     outer = _memory.get()
-    memory = outer or Memory()
+    memory = outer or Memory(bound=bound)
     token = _memory.set(memory)
     try:
         yield memory
@@ -44,6 +52,12 @@ def saved_seconds() -> float:
     """Seconds that reuse has saved in the present block; 0 outside of one."""
     memory = _memory.get()
     return memory.saved if memory else 0.0
+
+
+def memory_bound() -> int | None:
+    """Bytes that a branched pass of the present block may take; None where nobody said."""
+    memory = _memory.get()
+    return memory.bound if memory else None
 
 
 def recall(key: Hashable, compute: Callable[[], T]) -> T:

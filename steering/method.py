@@ -17,9 +17,10 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import torch
 
+from steering.edit import Edit
 from steering.errors import BadSetting, NotFinite, UnknownMethod
 from steering.sites import resolve
-from steering.vector import Edit, SteeringVector
+from steering.vector import SteeringVector
 
 GROUP = "steergauge.methods"
 """Entry-point group through which installed packages add methods."""

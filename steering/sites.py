@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from steering.errors import NotFinite, UnsupportedModel
+from steering.errors import UnsupportedModel
 
 SITES = ("block_output", "attn_output", "mlp_output", "head_output")
 _ATTENTION_ARGUMENTS = {"attention_mask", "position_embeddings", "past_key_values", "alibi"}
@@ -235,40 +235,3 @@ def _linear_shape(module: nn.Module) -> tuple[int, int] | None:
         return int(module.weight.shape[0]), int(module.nf)
     sizes = getattr(module, "in_features", None), getattr(module, "out_features", None)
     return sizes if isinstance(sizes[0], int) and isinstance(sizes[1], int) else None  # type: ignore[return-value]
-
-
-_checked: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
-
-
-@torch.no_grad()
-def check_sites(model: Any) -> None:
-    """Prove on three tokens that an edit at each site of each layer reaches the logits.
-
-    Raises:
-        UnsupportedModel: An edit changes nothing; the message names the place.
-        NotFinite: The model's own logits are not numbers.
-    """
-    from steering.hooks import changing
-
-    if model in _checked:
-        return
-    layout = resolve(model)
-    ids = (
-        torch.tensor([[3, 2, 1]], device=model.device) % model.get_input_embeddings().num_embeddings
-    )
-    plain = model(input_ids=ids, use_cache=False).logits
-    if not torch.isfinite(plain).all():
-        raise NotFinite(
-            f"{type(model).__name__}: the logits of three tokens hold NaN or infinity; load the "
-            "model in float32 or mend the checkpoint"
-        )
-    for site in SITES:
-        for layer in range(layout.n_layers):
-            with changing(model, {(site, layer): lambda x: x + torch.randn_like(x)}):
-                edited = model(input_ids=ids, use_cache=False).logits
-            if torch.equal(plain, edited):
-                raise UnsupportedModel(
-                    f"{type(model).__name__}: an edit of {site} at layer {layer} does not reach "
-                    "the logits; this model cannot be steered there"
-                )
-    _checked[model] = True

@@ -13,22 +13,30 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
-from torch import Tensor, nn
+from torch import Tensor
 
+from steering.edit import Edit
 from steering.errors import BadVector
-from steering.sites import resolve
-from steering.vector import Edit, SteeringVector
 
 FORMAT = 1
 CONFIG, TENSORS, CARD = "steering_config.json", "steering_vector.safetensors", "README.md"
 
 
-def save(vector: SteeringVector, folder: Path) -> Path:
+class Stored(NamedTuple):
+    """What a folder holds of a steering vector (`steering.vector.SteeringVector`)."""
+
+    edits: tuple[Edit, ...]
+    coefficient: float
+    unit: str
+    provenance: Mapping[str, Any]
+
+
+def save(vector: Stored, folder: Path) -> Path:
     """Write a vector; each file appears whole or not at all, the config last.
 
     Raises:
@@ -79,8 +87,9 @@ def _write(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _card(vector: SteeringVector) -> str:
+def _card(vector: Stored) -> str:
     facts = vector.provenance
+    layers = sorted({edit.layer for edit in vector.edits})
     places = sorted({(edit.site, edit.operation, edit.positions) for edit in vector.edits})
     lines = [
         "# Steering vector",
@@ -88,7 +97,7 @@ def _card(vector: SteeringVector) -> str:
         f"- method: {facts.get('method', 'unknown')} {facts.get('method_version', '')}".rstrip(),
         f"- task: {facts.get('task', 'unknown')}",
         f"- base model: {facts.get('base_model') or 'unknown'}",
-        f"- layers (0-based blocks): {', '.join(map(str, vector.layers))}",
+        f"- layers (0-based blocks): {', '.join(map(str, layers))}",
         *(f"- {site}, {operation}, positions {kind}" for site, operation, kind in places),
         f"- coefficient: {vector.coefficient} ({vector.unit})",
         "",
@@ -103,8 +112,8 @@ def _card(vector: SteeringVector) -> str:
     return "\n".join(lines)
 
 
-def load(folder: Path, model: nn.Module | None = None) -> SteeringVector:
-    """Read a vector; with a model, refuse one that does not fit and warn of another base model.
+def load(folder: Path) -> Stored:
+    """Read a vector.
 
     Raises:
         BadVector: The folder holds no vector that can be used.
@@ -123,11 +132,7 @@ def load(folder: Path, model: nn.Module | None = None) -> SteeringVector:
         ) from error
     if not edits or not math.isfinite(coefficient):
         raise BadVector(f"{folder / CONFIG}: no edits, or a coefficient that is not finite")
-    vector = SteeringVector(edits, coefficient, unit, provenance)
-    if model is not None:
-        vector.require_fit(resolve(model))
-        _compare_models(folder, provenance, model)
-    return vector
+    return Stored(edits, coefficient, unit, provenance)
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -179,7 +184,8 @@ def _edit(item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Edit:
     return edit
 
 
-def _compare_models(folder: Path, provenance: Mapping[str, Any], model: Any) -> None:
+def compare_models(folder: Path, provenance: Mapping[str, Any], model: Any) -> None:
+    """Warn where a vector was fitted on another model than the one it is about to steer."""
     fitted_on = provenance.get("base_config_sha256")
     config = model.config.to_json_string(use_diff=False)
     if fitted_on not in (None, hashlib.sha256(config.encode()).hexdigest()):

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from steering.activations import rows
-from steering.attachment import attached_by_row
 from steering.branching import Ids, answer_log_probs, branched_logits, in_order
+from steering.edit import Edit
 from steering.effects import best_path
 from steering.errors import BadVector
 from steering.hooks import Change
 from steering.operations import OPERATIONS
-from steering.vector import Edit, SteeringVector
+from steering.vector import SteeringVector, attached_by_row
 
 BRANCHING = ("last_prompt", "continuation")
 """Positions that leave everything before the last prompt token as it is."""

@@ -3,78 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from steering.attachment import Attachment, Slot, on
+from steering import store
+from steering.attachment import Attachment, Slot, on, rowwise
+from steering.edit import Edit
 from steering.errors import BadVector
 from steering.folding import biased, probe, require_equal
-from steering.operations import OPERATIONS
-from steering.positions import POSITIONS
-from steering.sites import SITES, Layout, resolve
-
-
-@dataclass(frozen=True, eq=False)
-class Edit:
-    """One change of a model's activations.
-
-    Attributes:
-        site: One of SITES.
-        layer: 0-based block; block_output of layer L is the OUTPUT of block L.
-        operation: One of OPERATIONS.
-        tensor: (d), or (head_dim) for one head, or (h * head_dim) at head_output.
-        positions: One of POSITIONS.
-        head: The one query head edited at head_output.
-    """
-
-    site: str
-    layer: int
-    operation: str
-    tensor: Tensor
-    positions: str = "all"
-    head: int | None = None
-
-    def check(self) -> None:
-        """Raise BadVector for an edit that no model could take."""
-        for value, known, what in (
-            (self.site, SITES, "site"),
-            (self.operation, tuple(OPERATIONS), "operation"),
-            (self.positions, POSITIONS, "positions"),
-        ):
-            if value not in known:
-                raise BadVector(f"{what} {value!r} of an edit; expected one of {', '.join(known)}")
-        if self.head is not None and self.site != "head_output":
-            raise BadVector(f"head {self.head} given for site {self.site!r}; expected head_output")
-        if self.tensor.ndim != 1 or not torch.isfinite(self.tensor).all():
-            raise BadVector(
-                f"the tensor at {self.site} of layer {self.layer} has shape "
-                f"{tuple(self.tensor.shape)}, expected one axis of finite values"
-            )
-
-    def require_fit(self, layout: Layout) -> None:
-        """Raise BadVector for an edit that a model cannot take."""
-        self.check()
-        if not 0 <= self.layer < layout.n_layers:
-            raise BadVector(
-                f"the vector edits layer {self.layer}, the model has layers 0 to "
-                f"{layout.n_layers - 1}; fit the vector on this model"
-            )
-        if self.head is not None and not 0 <= self.head < layout.n_heads:
-            raise BadVector(
-                f"the vector edits head {self.head}, the model has {layout.n_heads} heads"
-            )
-        width = layout.head_dim if self.head is not None else layout.width(self.site)
-        if len(self.tensor) != width:
-            raise BadVector(
-                f"the vector has width {len(self.tensor)} at {self.site}, the model has {width}; "
-                "fit the vector on this model"
-            )
+from steering.sites import Layout, resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,9 +129,8 @@ class SteeringVector:
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write steering_config.json, steering_vector.safetensors and README.md."""
-        from steering.store import save
-
-        return save(self, Path(folder))
+        content = store.Stored(self.edits, self.coefficient, self.unit, self.provenance)
+        return store.save(content, Path(folder))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path, model: nn.Module | None = None) -> SteeringVector:
@@ -197,9 +139,12 @@ class SteeringVector:
         Raises:
             BadVector: The folder holds no vector that can be used.
         """
-        from steering.store import load
-
-        return load(Path(folder), model)
+        content = store.load(Path(folder))
+        vector = cls(content.edits, content.coefficient, content.unit, content.provenance)
+        if model is not None:
+            vector.require_fit(resolve(model))
+            store.compare_models(Path(folder), content.provenance, model)
+        return vector
 
 
 def _by_place(vector: SteeringVector) -> dict[tuple[Any, ...], Edit]:
@@ -221,3 +166,27 @@ def _scaled(vector: SteeringVector) -> tuple[Edit, ...]:
                 f"{vector.coefficient}; vectors of it combine at coefficient 1 only"
             )
     return tuple(replace(edit, tensor=edit.tensor * vector.coefficient) for edit in vector.edits)
+
+
+@contextmanager
+def attached_by_row(
+    model: nn.Module, vectors: Sequence[SteeringVector | None]
+) -> Iterator[Attachment]:
+    """Steer each row of a batch by its own vector at its own coefficient.
+
+    Rows are edited as if each vector were attached alone; a row without a vector, or at coefficient
+    0, stays as it is to the last bit.
+
+    Args:
+        model: A Hugging Face decoder.
+        vectors: One for each row of the block's forward passes (b).
+
+    Raises:
+        BadVector: a vector that does not fit the model, or (in a pass) another number of rows.
+    """
+    layout = resolve(model)
+    for each in {id(v): v for v in vectors if v is not None}.values():
+        each.require_fit(layout)
+    rows = [((), 0.0) if v is None else (v.edits, v.coefficient) for v in vectors]
+    with on(model, rowwise(rows), len(vectors)) as attachment:
+        yield attachment

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,12 @@ def test_a_room_imports_no_other(room: str) -> None:
         capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path},
     )  # fmt: skip
     assert found.returncode == 0, found.stderr.strip().splitlines()[-1]
+
+
+def test_no_arrow_points_up_and_none_in_a_circle() -> None:
+    """The contracts of pyproject.toml; a breach is printed with the two modules' names."""
+    found = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert found.returncode == 0, found.stdout

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from harness.choice import choose_arms
 from harness.commands.options import (
     include_methods,
     method_option,
@@ -19,7 +18,8 @@ from harness.commands.options import (
     task_options,
     writable,
 )
-from harness.model import arguments_of
+from harness.comparing.choice import choose_arms
+from harness.lm.loading import arguments_of
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -65,11 +65,13 @@ def execute(arguments: argparse.Namespace) -> int:
 
     with Bars() as bars:
         bars.loading(arguments.model)
-        session = open_session(arguments, found, out)
+        session = open_session(arguments, found)
         session.dose = arguments.dose
-        from harness.grid import Grid
+        from harness.comparing.grid import Grid
+        from harness.tuning.chosen import Tuner
 
-        records = Grid(tasks, arms, arguments.seeds, arguments.budget).run(session, out, bars)
+        grid = Grid(tasks, arms, arguments.seeds, arguments.budget)
+        records = grid.run(Tuner(session, out), out, bars)
         bars.writing()
         from reports.writer import write
 

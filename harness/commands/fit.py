@@ -45,8 +45,13 @@ def execute(arguments: argparse.Namespace) -> int:
     if len(tasks) != 1:
         raise UsageError(f"a vector is fitted on one task, got {len(tasks)}; name one with --tasks")
     out = writable(arguments.output_path)
-    session = open_session(arguments, found, None)
-    fitted = session.fitter.fit(method.name, method.settings(), session.examples(tasks[0]))
+    session = open_session(arguments, found)
+
+    from harness.tuning.chosen import Tuner
+
+    tuner = Tuner(session)
+    with tuner.remembering():
+        fitted = tuner.fitter.fit(method.name, method.settings(), session.examples(tasks[0]))
     fitted.vector.save_pretrained(out)
     layers = ", ".join(map(str, sorted({edit.layer for edit in fitted.vector.edits})))
     print(

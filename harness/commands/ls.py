@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.spec import DEFAULT_ARMS
+from harness.measuring.spec import DEFAULT_ARMS
 
 KINDS = ("methods", "tasks", "arms")
 

@@ -18,8 +18,8 @@ from harness.errors import UsageError
 from harness.reference import REFERENCE
 
 if TYPE_CHECKING:
-    from harness.run import Session
-    from harness.sources import Sources
+    from harness.measuring.session import Session
+    from harness.measuring.sources import Sources
 
 
 def model_options(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +84,7 @@ def include_methods(files: list[Path]) -> None:
     Raises:
         UsageError: a file that is missing or fails.
     """
-    from harness.registry import register_all
+    from harness.lm.registry import register_all
 
     for file in files:
         spec = importlib.util.spec_from_file_location(file.stem, file)
@@ -189,7 +189,7 @@ def real(text: str) -> float:
 
 def sources(arguments: argparse.Namespace) -> Sources:
     """Where the named tasks come from."""
-    from harness.sources import Sources
+    from harness.measuring.sources import Sources
 
     for file in arguments.data:
         if not Path(file).is_file():
@@ -199,14 +199,12 @@ def sources(arguments: argparse.Namespace) -> Sources:
     return Sources(arguments.include_path, tuple(arguments.data))
 
 
-def open_session(arguments: argparse.Namespace, tasks: Sources, out: Path | None) -> Session:
+def open_session(arguments: argparse.Namespace, tasks: Sources) -> Session:
     """Load the model, prove that it can be steered, and keep what all measurements share."""
     quiet()
-    from harness.model import load
-    from harness.run import Session
-    from steering.branching import limit_memory
+    from harness.lm.loading import load
+    from harness.measuring.session import Session
 
-    limit_memory(arguments.max_memory and int(arguments.max_memory * 2**30))
     lm = load(
         arguments.model,
         arguments.model_args,
@@ -221,7 +219,7 @@ def open_session(arguments: argparse.Namespace, tasks: Sources, out: Path | None
         limit=arguments.limit,
         chat_template=arguments.apply_chat_template,
         gen_kwargs=arguments.gen_kwargs,
-        out=out,
+        max_memory=arguments.max_memory and int(arguments.max_memory * 2**30),
     )
 
 

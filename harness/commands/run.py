@@ -43,13 +43,13 @@ def execute(arguments: argparse.Namespace) -> int:
         raise UsageError("--coefficient needs a --vector to scale")
     found = sources(arguments)
     out = writable(arguments.output_path) if arguments.output_path else None
-    session = open_session(arguments, found, None)
+    session = open_session(arguments, found)
     names = (arguments.tasks or "").split(",") if arguments.tasks else []
     if arguments.suite or not names:
         names = list(found.select(arguments.suite, arguments.tasks))
     tasks = {key: task for name in names for key, task in found.load_any(name).items()}
 
-    from harness.prompting import prompt
+    from harness.measuring.prompting import prompt
     from steering import SteeringVector
 
     vector = None

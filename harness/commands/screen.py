@@ -31,7 +31,7 @@ WIDE = 140
 
 
 class Bars:
-    """A bar for each phase: loading, tuning, measuring, writing (a `harness.grid.Progress`)."""
+    """A bar for each phase of a grid: loading, tuning, measuring, writing."""
 
     def __init__(self) -> None:
         self._progress = Progress(

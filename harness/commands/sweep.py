@@ -72,21 +72,25 @@ def execute(arguments: argparse.Namespace) -> int:
     if len(tasks) != 1:
         raise UsageError(f"a grid is swept on one task, got {len(tasks)}; name one with --tasks")
     out = writable(arguments.output_path)
-    session = open_session(arguments, found, None)
+    session = open_session(arguments, found)
 
-    from harness.spec import Arm
-    from harness.sweeping import sweep_task
+    from harness.measuring.spec import Arm
+    from harness.tuning.chosen import Tuner
+    from harness.tuning.sweeping import sweep_task
 
-    cells = sweep_task(
-        session,
-        session.spec(tasks[0], Arm(arguments.prompting, arguments.prompting), arguments.seed),
-        arguments.method,
-        settings=arguments.settings,
-        layers=arguments.layers,
-        coefficients=arguments.coefficients,
-        heads=arguments.heads,
-        split=arguments.split,
-    )
+    tuner = Tuner(session)
+    spec = session.spec(tasks[0], Arm(arguments.prompting, arguments.prompting), arguments.seed)
+    with tuner.remembering():
+        cells = sweep_task(
+            tuner,
+            spec,
+            arguments.method,
+            settings=arguments.settings,
+            layers=arguments.layers,
+            coefficients=arguments.coefficients,
+            heads=arguments.heads,
+            split=arguments.split,
+        )
     _show(f"{arguments.method} on {tasks[0]}", arguments.metric, cells, out)
     return 0
 

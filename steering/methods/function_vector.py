@@ -19,12 +19,13 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from steering.activations import mean_head_activations
+from steering.edit import Edit
 from steering.effects import Effects, Target, indirect_effects
 from steering.errors import BadSetting
 from steering.method import Examples, SteeringMethod, register
 from steering.prompts import correct_prompts, shuffled_prompts
 from steering.sites import Layout, resolve
-from steering.vector import Edit, SteeringVector
+from steering.vector import SteeringVector
 
 Heads = tuple[tuple[int, int], ...]
 

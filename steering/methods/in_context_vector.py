@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from steering.activations import last_token_hidden_states
+from steering.edit import Edit
 from steering.errors import BadExamples
 from steering.method import Examples, SteeringMethod, register
-from steering.vector import Edit, SteeringVector
+from steering.vector import SteeringVector
 
 Pair = tuple[str, str]
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from harness.adapter import SteeredLM
-from harness.model import load
+from harness.lm.adapter import SteeredLM
+from harness.lm.loading import load
 
 Clock = Callable[..., Any]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.adapter import SteeredLM
+from harness.lm.adapter import SteeredLM
 from steering import mean_head_activations, resolve
 from steering.activations import answer_ids
 from steering.effects import PATHS

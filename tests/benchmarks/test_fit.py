@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.adapter import SteeredLM
-from harness.measurement import Measurement
-from harness.prompting import prompt
-from harness.sources import Sources
+from harness.lm.adapter import SteeredLM
+from harness.measuring.measurement import Measurement
+from harness.measuring.prompting import prompt
+from harness.measuring.sources import Sources
 from steering import Edit, FunctionVector, SteeringVector, resolve
 from steering.activations import prompt_ids
 from steering.effects import naive_log_probs

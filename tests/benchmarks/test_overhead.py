@@ -9,11 +9,11 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from harness.adapter import SteeredLM
-from harness.measurement import Measurement
-from harness.prompting import prompt
+from harness.lm.adapter import SteeredLM
+from harness.measuring.measurement import Measurement
+from harness.measuring.prompting import prompt
+from harness.measuring.sources import Sources
 from harness.reference import weights
-from harness.sources import Sources
 from steering import Edit, SteeringVector, resolve
 from task_defs import examples, suites
 from tests.benchmarks.conftest import DEVICE, Clock, ids

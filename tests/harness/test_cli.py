@@ -13,10 +13,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-import harness.grid
-import harness.trials
 from harness.cli import main
 from harness.commands.options import key_values
+from harness.comparing import grid
+from harness.measuring.spec import RunSpec
+from harness.tuning.chosen import Tuner
+from harness.tuning.trials import Trials
 from reports.record import load_all
 
 PAIRS = [{"input": f"in{i}", "output": f"out{i}"} for i in range(40)]
@@ -61,15 +63,15 @@ def test_an_interrupted_run_continues_where_it_stopped(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert compare(checkpoint, pairs, whole) == 0
     measured: list[str] = []
-    evaluate = harness.run.Session.evaluate
+    evaluate = grid.evaluate
 
-    def interrupted(session: harness.run.Session, specs: list[harness.spec.RunSpec]) -> Any:
+    def interrupted(tuner: Tuner, specs: list[RunSpec]) -> Any:
         if len(measured) == 3:
             raise KeyboardInterrupt
         measured.extend(spec.run_id for spec in specs)
-        return evaluate(session, specs)
+        return evaluate(tuner, specs)
 
-    monkeypatch.setattr(harness.run.Session, "evaluate", interrupted)
+    monkeypatch.setattr(grid, "evaluate", interrupted)
     assert compare(checkpoint, pairs, parts) == 130
     assert {record.run_id for record in load_all(parts)} == set(measured)
     measured[:] = ["none"] * 4  # not interrupted again, and counted from here
@@ -87,15 +89,15 @@ def test_an_interrupted_search_loses_no_other(
     checkpoint: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     searched: list[str] = []
-    search = harness.trials.Trials.search
+    search = Trials.search
 
-    def interrupted(trials: harness.trials.Trials) -> Any:
+    def interrupted(trials: Trials) -> Any:
         if len(searched) == 1:
             raise KeyboardInterrupt
         searched.append(trials.method)
         return search(trials)
 
-    monkeypatch.setattr(harness.trials.Trials, "search", interrupted)
+    monkeypatch.setattr(Trials, "search", interrupted)
     assert compare(checkpoint, pairs, tmp_path) == 130
     first = searched.pop()
     (kept,) = (tmp_path / "searches").iterdir()

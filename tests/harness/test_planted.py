@@ -9,8 +9,8 @@ import torch
 from tokenizers import normalizers
 
 import steering.methods.function_vector as function_vector
-from harness.evals import Asked, Evaluator
-from harness.fit import Fitted, Fitter
+from harness.cases.evals import Asked, Evaluator
+from harness.tuning.fit import Fitted, Fitter
 from reports import baseline
 from reports.gate import Rule, judge
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from steering import branching
+from steering import branching, remembering
 from steering.effects import PATHS
 from steering.hooks import PART, unembedding_in_parts
 from tests.harness.zoo import save
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Iterator[Any]:
-    yield AutoModelForCausalLM.from_pretrained(save("llama", tmp_path), dtype=torch.float32).eval()
-    branching.limit_memory(None)
+def model(tmp_path: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(save("llama", tmp_path), dtype=torch.float32).eval()
 
 
 @pytest.mark.parametrize("most", [12, 20, 64])
@@ -42,11 +40,10 @@ def test_chunks_give_the_same_numbers(
 def test_a_bound_bounds_the_pass(model: Any) -> None:
     free = branching.tokens_of_a_pass(model)
     per_token = 4 * (3 * model.config.vocab_size + 40 * model.config.hidden_size)
-    branching.limit_memory(300 * per_token)
-    assert branching.tokens_of_a_pass(model) == 300
-    branching.limit_memory(1)
-    assert branching.tokens_of_a_pass(model) == branching.FEWEST
-    branching.limit_memory(None)
+    with remembering(300 * per_token):
+        assert branching.tokens_of_a_pass(model) == 300
+    with remembering(1):
+        assert branching.tokens_of_a_pass(model) == branching.FEWEST
     assert branching.tokens_of_a_pass(model) == free
 
 

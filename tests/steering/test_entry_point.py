@@ -33,7 +33,7 @@ from steering import get, names
 assert "constant" in names(), names()
 assert get("constant").summary == "the same number everywhere"
 assert get_model("steer-constant").method is get("constant")
-from harness.spec import parse_arms
+from harness.measuring.spec import parse_arms
 assert [a.matched for a in parse_arms(["constant", "random_vector"], names())] == [None, "constant"]
 """
 

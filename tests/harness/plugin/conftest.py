@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import harness.cases
-import harness.evals
-import harness.grid  # noqa: F401  (a run in this process forgets what only it imported)
+import harness.cases.evals
+import harness.cases.outcome
+import harness.comparing.grid  # noqa: F401  (a run in this process forgets what only it imported)
 
 ROOT = Path(__file__).parents[3]
 PAIRS = [{"input": f"in{i}", "output": f"out{i}"} for i in range(40)]

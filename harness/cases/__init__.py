@@ -1,0 +1,1 @@
+"""Evaluations as pytest cases: what is asked, and the outcome of a case."""

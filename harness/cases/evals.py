@@ -1,0 +1,175 @@
+"""Evaluations as data: what an `*.eval.yaml` file or a marker asks, and where it is measured.
+
+Such a file::
+
+    tasks: [antonym, present-past]     # or suite: precision; or data: my-pairs.json
+    arms: [zero_shot, fv, icv]         # default: those of `steergauge compare`
+    seeds: [0]
+    limit: 100
+    at_least: {fv: 0.6}                # headline metric; at most, where lower is better
+
+Its paths are relative to its folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from harness.comparing.choice import choose_arms
+from harness.errors import UsageError
+from harness.measuring.sources import Sources
+
+if TYPE_CHECKING:
+    from harness.lm.adapter import SteeredLM
+    from harness.measuring.spec import Arm
+    from harness.tuning.chosen import Tuner
+    from reports import Record
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured.
+
+    Attributes:
+        tasks: Names of tasks or suites.
+        suite: One suite.
+        data: Files of pairs, each a task of its own.
+        include_path: Folder of more task YAMLs.
+        arms: Names of arms; empty takes those of a comparison.
+        seeds: Seeds of demonstrations, fits and tuning.
+        budget: Configurations that each method gets on each task.
+        limit: Ask only the first documents.
+        at_least: What an arm's headline metric must reach, by arm.
+    """
+
+    tasks: tuple[str, ...] = ()
+    suite: str | None = None
+    data: tuple[str, ...] = ()
+    include_path: str | None = None
+    arms: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    budget: int = 24
+    limit: int | None = None
+    at_least: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Asked:
+        """Read an `*.eval.yaml` file; its paths are relative to its folder.
+
+        Raises:
+            UsageError: with the file's name and the reason.
+        """
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError, RecursionError) as problem:
+            reason = " ".join(str(problem).split())
+            raise UsageError(f"{path.name}: not YAML ({reason})") from problem
+        return cls.of(content, path.name, path.parent)
+
+    @classmethod
+    def of(cls, content: Any, name: str, folder: Path) -> Asked:
+        """Check what a file or a marker says.
+
+        Raises:
+            UsageError: an unknown key or a value of the wrong kind.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(content, dict) or not set(content) <= set(known):
+            odd = sorted(map(str, set(content) - set(known))) if isinstance(content, dict) else []
+            raise UsageError(
+                f"{name}: expected a mapping of {', '.join(known)}; got "
+                f"{', '.join(odd) or type(content).__name__}"
+            )
+        values = {key: _checked(key, value, name) for key, value in content.items()}
+        if "data" in values:
+            values["data"] = tuple(str(folder / file) for file in values["data"])
+        if "include_path" in values:
+            values["include_path"] = str(folder / values["include_path"])
+        return cls(**values)
+
+    def sources(self) -> Sources:
+        """Where the tasks come from."""
+        for file in self.data:
+            if not Path(file).is_file():
+                raise UsageError(f"data: {file}: no such file")
+        return Sources(self.include_path, self.data)
+
+    def cases(self, arms: tuple[str, ...] = ()) -> list[tuple[str, Arm, str]]:
+        """Task, arm and suite of every case; `arms` replaces the ones asked for."""
+        found = self.sources()
+        tasks = found.select(self.suite, ",".join(self.tasks))
+        chosen = choose_arms(arms or self.arms or None, found, tasks)
+        suites = {task: str(found.metadata(task).get("suite", "none")) for task in tasks}
+        return [(task, arm, suites[task]) for task in tasks for arm in chosen]
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "tasks": (str,), "data": (str,), "arms": (str,), "seeds": (int,),
+    "suite": (str,), "include_path": (str,), "budget": (int,), "limit": (int, type(None)),
+}  # fmt: skip
+LISTS = ("tasks", "data", "arms", "seeds")
+
+
+def _checked(key: str, value: Any, name: str) -> Any:
+    """A value of the right kind; one item may stand for a list of one."""
+    if key == "at_least":
+        numbers = isinstance(value, dict) and all(
+            isinstance(number, int | float) for number in value.values()
+        )
+        if not numbers:
+            raise UsageError(f"{name}: at_least: expected numbers by arm, got {value!r}")
+        return value
+    items = value if key in LISTS and isinstance(value, list | tuple) else [value]
+    wrong = [item for item in items if not isinstance(item, KINDS[key]) or item is True]
+    if wrong or not items:
+        wanted = " or ".join(kind.__name__ for kind in KINDS[key])
+        raise UsageError(f"{name}: {key}: expected {wanted}, got {value!r}")
+    return tuple(items) if key in LISTS else value
+
+
+class Evaluator:
+    """One model on which cases are measured, each once.
+
+    Args:
+        model: As on the command line.
+        model_args: As on the command line.
+        out: Records and vectors go there; what is there already is not measured again.
+    """
+
+    def __init__(self, model: str, model_args: dict[str, Any], out: Path) -> None:
+        self.model, self.model_args, self.out = model, model_args, out
+        self._tuners: dict[tuple[Any, ...], Tuner] = {}
+
+    @cached_property
+    def lm(self) -> SteeredLM:
+        """The model, loaded when first needed."""
+        from harness.lm.loading import load
+
+        return load(self.model, self.model_args, batch_size="32")
+
+    def tuner(self, asked: Asked) -> Tuner:
+        """What all measurements on the same sources share."""
+        from harness.measuring.session import Session
+        from harness.tuning.chosen import Tuner
+
+        key = (asked.include_path, asked.data, asked.limit)
+        if key not in self._tuners:
+            session = Session(
+                self.lm, self.model, self.model_args, asked.sources(), limit=asked.limit
+            )
+            self._tuners[key] = Tuner(session, self.out)
+        return self._tuners[key]
+
+    def measure(self, asked: Asked, tasks: tuple[str, ...], arms: list[Arm]) -> list[Record]:
+        """The records of some of the cases asked for, one per seed."""
+        from harness.comparing.grid import Grid
+
+        grid = Grid(tasks, arms, asked.seeds, asked.budget)
+        return grid.run(self.tuner(asked), self.out)

@@ -1,0 +1,1 @@
+"""A comparison: its arms, its grid of measurements, its records."""

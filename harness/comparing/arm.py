@@ -1,0 +1,93 @@
+"""evaluate(specs) -> records: one arm on any number of tasks, measured on their test splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.lm.proof import describe
+from harness.measuring.provenance import provenance
+from reports import Record
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import ConfigurableTask
+
+    from harness.measuring.session import Measured, Session
+    from harness.measuring.spec import RunSpec
+    from harness.tuning.chosen import Chosen, Tuner
+    from harness.tuning.fit import Fitted
+
+
+def evaluate(tuner: Tuner, specs: Sequence[RunSpec]) -> list[Record]:
+    """Measure an arm on tasks' test splits, all of them in one pass.
+
+    Args:
+        tuner: The model, its tasks, and what chooses vectors.
+        specs: Measurements that differ in their task only.
+    """
+    session = tuner.session
+    chosen = {spec.task: tuner.vector(spec) for spec in specs if spec.arm.method}
+    tasks = {spec.task: session.asked(spec) for spec in specs}
+    vectors = {name: each.fitted.vector for name, each in chosen.items()}
+    measured = session.measure(tasks, vectors)
+    return [
+        _record(session, spec, tasks[spec.task], measured[spec.task], chosen.get(spec.task))
+        for spec in specs
+    ]
+
+
+def _record(
+    session: Session,
+    spec: RunSpec,
+    task: ConfigurableTask,
+    measured: Measured,
+    chosen: Chosen | None,
+) -> Record:
+    headline, _ = session.headline(task)
+    return Record(
+        run_id=spec.run_id,
+        spec={**spec.as_json(), "settings": chosen.settings if chosen else None},
+        metrics=measured.metrics,
+        headline=headline,
+        samples=measured.documents,
+        fit=_fit(session, chosen.fitted) if chosen else None,
+        tuning=chosen.search.as_json() if chosen else None,
+        proof=measured.proof,
+        timings={
+            "fit_s": chosen.fitted.seconds if chosen else None,
+            "tune_s": chosen.search.seconds if chosen else None,
+            "eval_s": measured.seconds,
+            "ms_per_doc": 1000 * measured.seconds / len(measured.documents),
+            "peak_memory_bytes": _peak_memory(),
+        },
+        provenance={
+            **provenance(),
+            "model_hash": session.model_hash,
+            "task_hash": spec.task_hash,
+            "classifier": session.classifier(task),
+        },
+        lm_eval=measured.lm_eval,
+    )
+
+
+def _fit(session: Session, fitted: Fitted) -> dict[str, Any]:
+    vector = fitted.vector
+    return {
+        **describe(vector),
+        "seconds": fitted.seconds,
+        "bytes": vector.nbytes,
+        "norm": vector.norm,
+        "dose": asdict(session.gauge.measure(vector)),
+    }
+
+
+def _peak_memory() -> int:
+    """Peak of the accelerator's memory, or of this process where there is none."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

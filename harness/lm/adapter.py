@@ -1,0 +1,348 @@
+"""SteeredLM: steering inside lm-eval, right in scoring and in generation.
+
+lm-eval scores right-padded rows that hold prompt and continuation, and generates from left-padded
+prompts, then one token per step. Scoring therefore tells the hooks where each row's prompt ends
+and how long the row is; generation leaves both to the attention mask and the KV cache. Steered
+scoring of a text agrees, token for token, with steered generation of it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import Collator
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from harness.lm.arguments import BadArguments, refuse_unknown
+from harness.lm.prefixes import by_prefix, continued, prefill
+from harness.lm.proof import SilentNoOp, max_logit_change
+from harness.lm.scoring import Answer, Batch, Request, Row, owned, owner_of, rows
+from harness.lm.vectors import Vectors
+from steering import SteeringVector, UnsupportedModel, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from lm_eval.api.instance import Instance
+    from lm_eval.api.model import CacheHook
+    from torch import Tensor
+
+    from harness.lm.vectors import Owner
+
+__all__ = ["SilentNoOp", "SteeredLM"]
+
+
+class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
+    """lm-eval's `hf` model with a steering vector attached while it answers.
+
+    Without a vector, or with coefficient 0, the answers are those of `hf` to the last bit. Chat
+    templates, `device_map`, dtypes and `batch_size=auto` are HFLM's own.
+
+    Attributes:
+        silent: Show none of lm-eval's bars, for callers with a bar of their own.
+    """
+
+    alias: ClassVar[str] = "SteeredLM"  # what messages call it
+    own_arguments: tuple[str, ...] = ("coefficient", "vector")
+    silent: bool = False
+
+    def __init__(
+        self,
+        pretrained: Any = None,
+        *,
+        vector: str | Path | SteeringVector | None = None,
+        coefficient: float | None = None,
+        **hflm: Any,
+    ) -> None:
+        """Load the model and, if one is given, the vector.
+
+        Args:
+            pretrained: Hub id, folder, or a loaded model, as in HFLM.
+            vector: Folder of a saved steering vector, or the vector itself.
+            coefficient: Replaces the vector's own coefficient.
+            **hflm: HFLM's arguments.
+
+        Raises:
+            ValueError: an unknown argument, a model that cannot be steered, a vector that does not
+                fit the model; one line each.
+        """
+        self._vectors = self._proved = Vectors()
+        self._owners: list[Owner] = []  # of the prompts that are generated from
+        self._prefixes_hold: bool | None = None
+        if pretrained is None:
+            raise BadArguments(f"{self.alias} needs pretrained=MODEL (a hub id or a folder)")
+        if coefficient is not None and vector is None:
+            raise BadArguments(
+                f"{self.alias} got coefficient={coefficient} without a vector to scale"
+            )
+        loads_model = isinstance(pretrained, str)
+        refuse_unknown(self.alias, hflm, self.own_arguments, loads_model=loads_model)
+        super().__init__(pretrained, **hflm)
+        self._encoded = lru_cache(maxsize=2**16)(super()._encode_pair)
+        if isinstance(vector, str | Path):
+            vector = SteeringVector.from_pretrained(Path(vector), model=self.model)
+        if vector is not None:
+            self._take(vector, coefficient)
+
+    @property
+    def vector(self) -> SteeringVector | None:
+        """The one vector that steers the next requests of every task."""
+        return self._vectors.of(None)
+
+    @property
+    def proofs(self) -> Mapping[Owner, Mapping[str, float]]:
+        """What each vector of the current or last steered run did, by task (`Vectors.proofs`)."""
+        return self._proved.proofs
+
+    @property
+    def proof(self) -> Mapping[str, float]:
+        """What the one vector for all tasks did."""
+        return self.proofs.get(None, {})
+
+    @property
+    def proving_seconds(self) -> float:
+        """What proving the present vectors has taken."""
+        return self._vectors.seconds
+
+    def _get_backend(self, *args: Any, **kwargs: Any) -> None:
+        super()._get_backend(*args, **kwargs)
+        if self.backend != "causal":
+            raise UnsupportedModel(
+                f"steering needs a decoder (a causal language model), got the backend "
+                f"{self.backend!r}; choose another model or pass backend=causal"
+            )
+
+    @contextmanager
+    def steer(
+        self, vector: SteeringVector | None, coefficient: float | None = None
+    ) -> Iterator[SteeredLM]:
+        """Answer the requests of a block under another vector (None: unsteered).
+
+        The hooks are on the model only while it answers, so the model itself stays as it is.
+
+        Raises:
+            ValueError: the vector does not fit the model, or answers are being cached by request.
+        """
+        with self._steered({} if vector is None else {None: vector}, coefficient):
+            yield self
+
+    @contextmanager
+    def steer_each(self, vectors: Mapping[str, SteeringVector]) -> Iterator[SteeredLM]:
+        """Answer each task's requests by the task's own vector, in batches that tasks share.
+
+        Args:
+            vectors: By task; the other tasks' requests are answered unsteered.
+
+        Raises:
+            ValueError: a vector does not fit the model, or answers are being cached by request.
+        """
+        with self._steered(vectors):
+            yield self
+
+    @contextmanager
+    def _steered(
+        self, vectors: Mapping[Any, SteeringVector], coefficient: float | None = None
+    ) -> Iterator[None]:
+        outer, self._vectors = self._vectors, self._taken(vectors, coefficient)
+        if vectors:
+            self._proved = self._vectors
+        try:
+            yield
+        finally:
+            self._vectors = outer
+            if outer:
+                self._proved = outer
+
+    def _take(self, vector: SteeringVector, coefficient: float | None) -> None:
+        """Answer everything from now on under a vector."""
+        self._vectors = self._proved = self._taken({None: vector}, coefficient)
+
+    def _taken(self, vectors: Mapping[Any, SteeringVector], coefficient: float | None) -> Vectors:
+        found = {}
+        for owner, vector in vectors.items():
+            own = vector if coefficient is None else vector.with_coefficient(coefficient)
+            own.require_fit(resolve(self.model))  # before any work
+            found[owner] = own.to(self.device)
+        taken = Vectors(found)
+        taken.refuse_cache(self.cache_hook)
+        return taken
+
+    def set_cache_hook(self, cache_hook: CacheHook) -> None:
+        """Refuse lm-eval's answer cache where it would mix vectors: it knows requests only."""
+        self._vectors.refuse_cache(cache_hook)
+        super().set_cache_hook(cache_hook)
+
+    def get_model_info(self) -> dict[str, Any]:
+        """HFLM's block with `steering` added: what steered, and the proof that it did."""
+        return {**super().get_model_info(), "steering": self._vectors.described()}
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Answer]:
+        """Log-probability and greediness of continuations, steered."""
+        answers: list[Answer] = super().loglikelihood(
+            owned(requests) if self._vectors.by_task else requests,
+            disable_tqdm=disable_tqdm or self.silent,
+        )
+        self._vectors.require_proof(self._owners_of(requests))
+        return answers
+
+    def loglikelihood_rolling(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[float]:
+        """Log-probability of whole texts, steered.
+
+        The prompt of a window is its first token (the prefix token, or the text's last token
+        before the window); everything after it counts as continuation.
+        """
+        if self._vectors.by_task:
+            raise BadArguments("whole texts are scored under one vector for all tasks: use steer")
+        answers: list[float] = super().loglikelihood_rolling(
+            requests, disable_tqdm=disable_tqdm or self.silent
+        )
+        self._vectors.require_proof(self._owners_of(requests))
+        return answers
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Generated continuations, steered."""
+        answers: list[str] = super().generate_until(
+            owned(requests) if self._vectors.by_task else requests,
+            disable_tqdm=disable_tqdm or self.silent,
+        )
+        self._vectors.require_proof(self._owners_of(requests))
+        return answers
+
+    def _owners_of(self, requests: Sequence[Instance]) -> set[Owner]:
+        """Whose vectors the requests are answered under."""
+        return {request.task_name if self._vectors.by_task else None for request in requests}
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """HFLM's tokens of a prompt and its answer, made once: arms ask the same ones."""
+        found: tuple[list[int], list[int]] = self._encoded(context, continuation)
+        return found
+
+    def _loglikelihood_tokens(
+        self,
+        requests: Sequence[Request],
+        disable_tqdm: bool = False,
+        override_bs: int | None = None,
+    ) -> list[Answer]:
+        """HFLM's scoring: same order, same batches, same padding, and the lengths kept.
+
+        Where prompts begin alike (`prefixes`) the common part is computed once, and the numbers
+        are HFLM's up to rounding.
+        """
+        answers: list[Answer] = [(math.nan, False)] * len(requests)
+        silent = disable_tqdm or self.rank != 0
+        with tqdm(total=len(requests), disable=silent, desc="Scoring") as progress:
+            for batch, logits in self._scored(rows(requests, merge=self.logits_cache), override_bs):
+                for place, text, answer in batch.answers(logits, self.softmax_dtype):
+                    answers[place] = answer
+                    if text is not None:
+                        self.cache_hook.add_partial("loglikelihood", text, answer)
+                    progress.update(1)
+        return answers
+
+    def _scored(
+        self, every: Sequence[Row], override_bs: int | None
+    ) -> Iterator[tuple[Batch, Tensor]]:
+        """Every row in a batch with its logits (b, s, vocabulary)."""
+        automatic = self.batch_size == "auto"
+        size = (override_bs or 0) if automatic else self.batch_size
+        for shared, group in self._groups(every):
+            schedule = self._schedule(group) if automatic and not override_bs else None
+            cache = self._prefill(group[0], shared) if shared else None
+            for chunk in Collator.get_chunks(group, n=size, fn=schedule):
+                batch = self._batch(chunk, shared)
+                for row in batch.longest():
+                    self._prove(row)
+                yield batch, self._steered_call(batch, cache)
+
+    def _schedule(self, group: Sequence[Row]) -> Callable[[int, Any], int]:
+        """HFLM's search for batch sizes, on the rows of a group."""
+        self.batch_sizes: dict[int, int] = {}  # sizes found for other requests do not hold
+        requests = [row.request for row in group]
+        return lambda i, _: int(self._batch_scheduler(i, requests))
+
+    def _batch(self, chunk: Sequence[Row], start: int = 0) -> Batch:
+        return Batch.of(chunk, self.max_length, self.device, start)
+
+    def _groups(self, every: Sequence[Row]) -> list[tuple[int, list[Row]]]:
+        """Rows by the prefix they share, where this model continues prefixes rightly."""
+        alone = [(0, list(every))]
+        if self._prefixes_hold is False or self.mixed_precision_dtype is not None:
+            return alone
+        groups = by_prefix(every, self.max_length)
+        shared, (row, *_) = groups[0] if groups else alone[0]
+        if shared and self._prefixes_hold is None:
+            self._prefixes_hold = self._continues(row, shared)
+        return alone if self._prefixes_hold is False else groups
+
+    def _continues(self, row: Row, shared: int) -> bool:
+        """Whether an unsteered row after its cached prefix has the logits of the whole row."""
+        whole = self._model_call(self._batch([row]).inputs)
+        try:
+            cache = prefill(self.model, row.tokens(self.max_length)[:shared])
+            rest = continued(self.model, cache, self._batch([row], shared).inputs)
+        except (RuntimeError, ValueError, TypeError, AttributeError):
+            return False  # a cache that cannot be repeated or continued
+        allowed = 1e-3 if rest.dtype == torch.float32 else 0.3
+        return max_logit_change(whole[:, -rest.shape[1] :], rest) <= allowed
+
+    def _prefill(self, row: Row, shared: int) -> Any:
+        """The KV cache of a row's first tokens, under its vector."""
+        ends = torch.tensor([[shared + 1], [shared]], device=self.device)
+        with self._vectors.attached(self.model, [row.owner], ends):
+            return prefill(self.model, row.tokens(self.max_length)[:shared])
+
+    def _steered_call(self, batch: Batch, cache: Any = None) -> Tensor:
+        """Logits (b, s, vocabulary) of a batch, each row under its owner's vector."""
+        ends = torch.tensor([batch.prompts, batch.totals], device=self.device)
+        with self._vectors.attached(self.model, [row.owner for row in batch.rows], ends):
+            if cache is not None:
+                return continued(self.model, cache, batch.inputs)
+            logits: Tensor = self._model_call(batch.inputs)
+            return logits
+
+    def _prove(self, row: Row) -> None:
+        """Measure once for each vector, on one real row, that it moves the row's logits."""
+        owner, total = row.owner, len(row.tokens(self.max_length))
+        if not self._vectors.unproven(owner, later=total - row.prompt(total)):
+            return
+        started, calls = time.perf_counter(), self.proofs[owner]["calls"]
+        batch = self._batch([row])
+        before, after = self._model_call(batch.inputs), self._steered_call(batch)
+        self._vectors.prove(owner, before, after, fired=self.proofs[owner]["calls"] > calls)
+        self._vectors.seconds += time.perf_counter() - started
+
+    def tok_batch_encode(self, strings: Sequence[str], *args: Any, **kwargs: Any) -> Any:
+        """HFLM's encoding of the prompts that are generated from next; notes their owners."""
+        self._owners = [owner_of(text) for text in strings]
+        return super().tok_batch_encode(strings, *args, **kwargs)
+
+    def _model_generate(self, context: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        owners = self._owners if self._vectors.by_task else [None] * len(context)
+        with self._vectors.attached(self.model, owners):
+            output: Tensor = super()._model_generate(context, *args, **kwargs)
+        unproven = {owner for owner in owners if self._vectors.unproven(owner, later=1)}
+        if not unproven:
+            return output
+        width = context.shape[1]
+        written = (output[:, width:] != self.tokenizer.pad_token_id).sum(dim=1)
+        for owner in unproven:
+            own = torch.tensor([each == owner for each in owners], device=output.device)
+            row = int(written.where(own, -1).argmax())
+            mask = kwargs.get("attention_mask")
+            padding = 0 if mask is None else width - int(mask[row].sum())
+            # the last written token is predicted, never read
+            end = max(width, width + int(written[row]) - 1)
+            tokens = output[row, padding:end].tolist()
+            split = width - padding
+            request = (("", ""), tokens[:split], [*tokens[split:], 0])
+            self._prove(Row(owner, [(0, request)]))
+        return output

@@ -1,0 +1,100 @@
+"""Load the model that is measured, once, and say which one it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import UsageError
+from harness.reference import REFERENCE, weights
+
+if TYPE_CHECKING:
+    from harness.lm.adapter import SteeredLM
+
+MODELS = (REFERENCE, "hf")
+SAMPLED = 4096
+"""Values read of each parameter tensor for the identity of a model."""
+
+
+def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
+    """Load a model into lm-eval, and prove that it can be steered.
+
+    Args:
+        model: `reference` (the built-in one) or `hf`.
+        model_args: HFLM's arguments; `hf` needs `pretrained`.
+        **hflm: More of them: `batch_size`, `device`.
+
+    Raises:
+        UsageError: an unknown model, or one that cannot be loaded.
+        UnsupportedModel: an edit at some site would not reach the logits.
+    """
+    arguments = dict(arguments_of(model, model_args))
+    from transformers.utils.logging import disable_progress_bar
+
+    from harness.lm.adapter import SteeredLM
+    from steering import check_sites
+
+    disable_progress_bar()
+
+    arguments.setdefault("device", hflm.pop("device", None) or _device())
+    try:
+        lm = SteeredLM(**arguments, **hflm)
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"cannot load {arguments['pretrained']!r}: {reason}") from error
+    lm.silent = True
+    check_sites(lm.model)
+    return lm
+
+
+def _device() -> str:
+    """The accelerator if there is one."""
+    import torch
+
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found.type if found else "cpu"
+
+
+def arguments_of(model: str, model_args: dict[str, Any]) -> dict[str, Any]:
+    """HFLM's arguments for a model of the command line."""
+    if model not in MODELS:
+        raise UsageError(
+            f"no model type {model!r}; expected {' or '.join(MODELS)}, "
+            f"such as --model hf --model_args pretrained={model}"
+        )
+    if model == REFERENCE:
+        if "pretrained" in model_args:
+            raise UsageError("--model reference has weights of its own; use --model hf for others")
+        return {"pretrained": str(weights()), "dtype": "float32", **model_args}
+    if "pretrained" not in model_args:
+        raise UsageError("--model hf needs --model_args pretrained=MODEL (a hub id or a folder)")
+    folder = str(model_args["pretrained"])
+    if folder.startswith(("/", ".", "~")) and not Path(folder).is_dir():
+        raise UsageError(
+            f"pretrained={folder}: no such folder; give a hub id or a checkpoint's folder"
+        )
+    return model_args
+
+
+def identity(lm: SteeredLM) -> str:
+    """12 hex digits that name a model and its tokenizer by content, not by path.
+
+    Over the configuration, evenly spaced values of every parameter, and the tokenizer.
+    """
+    config = {
+        key: value
+        for key, value in lm.model.config.to_dict().items()
+        if not key.startswith("_") and key != "transformers_version"
+    }
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, parameter in sorted(lm.model.named_parameters()):
+        flat = parameter.detach().flatten()
+        values = flat[:: max(1, flat.numel() // SAMPLED)].float().cpu()
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+        digest.update(values.contiguous().numpy().tobytes())
+    backend = getattr(lm.tokenizer, "backend_tokenizer", None)
+    spelled = backend.to_str() if backend else json.dumps(sorted(lm.tokenizer.get_vocab().items()))
+    digest.update(spelled.encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,88 @@
+"""Prompts that begin alike: their common beginning is computed once.
+
+Few-shot documents with the same demonstrations, one instruction before every question, several
+answers to one long question: the rows of such a group share a prefix, whose keys and values are
+computed once and continued by every row. The numbers are those of whole rows up to rounding; a
+probe on the model at hand decides whether they are.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from harness.lm.scoring import Row
+
+LEAST_TOKENS = 32
+"""A shorter prefix, or one of less than half of what its rows hold, is not worth a pass."""
+
+LEAST_ROWS = 8
+"""Fewer rows fill no batch, and would each be taken out of a fuller one."""
+
+
+def by_prefix(rows: Sequence[Row], max_length: int) -> list[tuple[int, list[Row]]]:
+    """Put rows that share a prefix together.
+
+    Args:
+        rows: In the order in which they are answered.
+        max_length: The model's length; rows that are cut to it share nothing.
+
+    Returns:
+        Number of tokens shared and the rows, in the given order; 0 for those that share none.
+    """
+    alone, groups = set(range(len(rows))), []
+    tokens = [row.tokens(max_length) for row in rows]
+    whole = [i for i, row in enumerate(rows) if sum(map(len, row.request[1:])) <= max_length + 1]
+    for owner in {rows[i].owner: None for i in whole}:
+        own = [i for i in whole if rows[i].owner == owner]
+        for size, members in _runs(sorted(own, key=lambda i: tokens[i]), tokens):
+            # the last prompt token is where edits begin and answers are predicted
+            shared = min(size, *(rows[i].prompt(len(tokens[i])) - 1 for i in members))
+            half = sum(len(tokens[i]) for i in members) / 2
+            pays = shared >= LEAST_TOKENS and shared * len(members) >= half
+            if pays and len(members) >= LEAST_ROWS:
+                groups.append((shared, [rows[i] for i in sorted(members)]))
+                alone -= set(members)
+    rest = [rows[i] for i in sorted(alone)]
+    return [*groups, *([(0, rest)] if rest else [])]
+
+
+def _runs(order: Sequence[int], tokens: Sequence[list[int]]) -> list[tuple[int, list[int]]]:
+    """Neighbours in alphabetical order that share LEAST_TOKENS or more, and how many they share."""
+    runs: list[tuple[int, list[int]]] = []
+    for before, i in zip([None, *order], order, strict=False):
+        common = 0 if before is None else _common(tokens[before], tokens[i])
+        if runs and common >= LEAST_TOKENS:
+            size, members = runs[-1]
+            runs[-1] = (min(size, common), [*members, i])
+        else:
+            runs.append((len(tokens[i]), [i]))
+    return runs
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
+
+
+@torch.no_grad()
+def prefill(model: Any, tokens: Sequence[int]) -> Any:
+    """The KV cache (one row) of a prefix."""
+    ids = torch.tensor([tokens], device=model.device)
+    return model(input_ids=ids, use_cache=True).past_key_values
+
+
+@torch.no_grad()
+def continued(model: Any, cache: Any, inputs: Tensor) -> Tensor:
+    """Logits (b, s, v) of right-padded rows that continue a cached prefix."""
+    own = copy.deepcopy(cache)
+    own.batch_repeat_interleave(len(inputs))
+    logits: Tensor = model(input_ids=inputs, past_key_values=own, use_cache=True).logits
+    return logits

@@ -1,0 +1,1 @@
+"""Documents asked under a vector that is given."""

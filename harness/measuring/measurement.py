@@ -1,0 +1,119 @@
+"""One task's requests, built once and answered under as many vectors as needed.
+
+lm-eval's own `evaluate` builds and renders every request anew; a search over settings asks the
+same documents again and again. The task's `process_results` makes the numbers in both.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.api.instance import Instance
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import ConfigurableTask
+
+    from harness.lm.adapter import SteeredLM
+
+Document = dict[str, Any]
+
+
+def request_settings(lm: SteeredLM, chat_template: bool) -> dict[str, Any]:
+    """What lm-eval's `build_all_requests` is told about chat templates."""
+    return {
+        "apply_chat_template": chat_template,
+        "chat_template": lm.apply_chat_template if chat_template else None,
+        "tokenizer_name": lm.tokenizer_name if chat_template else "",
+    }
+
+
+class Measurement:
+    """A prompted task on one model, ready to be answered.
+
+    Args:
+        lm: The model.
+        task: A prompted task; its test documents are asked.
+        limit: Ask only the first documents.
+        chat_template: Put the prompts into the model's chat template.
+    """
+
+    def __init__(
+        self,
+        lm: SteeredLM,
+        task: ConfigurableTask,
+        *,
+        limit: int | None = None,
+        chat_template: bool = False,
+    ) -> None:
+        self.lm, self.task = lm, task
+        settings = request_settings(lm, chat_template)
+        task.build_all_requests(limit=limit, rank=0, world_size=1, **settings)
+        self.requests: dict[str, list[Instance]] = defaultdict(list)
+        self.documents: dict[int, list[Instance]] = defaultdict(list)
+        for instance in task.instances:
+            self.requests[instance.request_type].append(instance)
+            self.documents[instance.doc_id].append(instance)
+
+    @property
+    def scored(self) -> bool:
+        """Whether each document is one given answer that fits the model's length."""
+        asked = list(self.documents.values())
+        alone = all(len(each) == 1 for each in asked)
+        if not alone or set(self.requests) != {"loglikelihood"}:
+            return False
+        longest = max(len(p) + len(a) for p, a in zip(*self.token_ids(), strict=True))
+        return longest <= int(self.lm.max_length)
+
+    def token_ids(self) -> tuple[list[list[int]], list[list[int]]]:
+        """Every document's prompt and right answer, cut where lm-eval cuts them."""
+        prompts, answers = [], []
+        for instances in self.documents.values():
+            request = instances[0]
+            if request.request_type == "loglikelihood":
+                context, answer = request.args
+            else:
+                context, target = request.args[0], self.task.doc_to_target(request.doc)
+                answer = f"{self.task.config.target_delimiter}{target}"
+            prompt, wanted = self.lm._encode_pair(context, answer)
+            prompts.append(prompt)
+            answers.append(wanted)
+        return prompts, answers
+
+    def ask(self) -> list[Document]:
+        """Answer every request under the model's present steering.
+
+        Returns:
+            One mapping per document: `input`, `output` (the first answer if it is a text) and the
+            task's metrics.
+        """
+        for kind, instances in self.requests.items():
+            answers = getattr(self.lm, kind)(instances, disable_tqdm=True)
+            self._answer(instances, answers)
+        return self._documents()
+
+    def score(self, answers: Sequence[tuple[float, bool]]) -> list[Document]:
+        """The documents of `ask`, given what a `scored` measurement would be answered.
+
+        Args:
+            answers: Per document the answer's log-probability and whether it is greedy.
+        """
+        self._answer([instances[0] for instances in self.documents.values()], answers)
+        return self._documents()
+
+    def _answer(self, instances: Sequence[Instance], answers: Sequence[Any]) -> None:
+        for instance, answer in zip(instances, answers, strict=True):
+            instance.resps, instance.filtered_resps = [answer], {}
+
+    def _documents(self) -> list[Document]:
+        self.task.apply_filters()
+        return [self._document(instances) for instances in self.documents.values()]
+
+    def _document(self, instances: list[Instance]) -> Document:
+        first = instances[0]
+        name = next(iter(first.filtered_resps))
+        answers = [instance.filtered_resps[name] for instance in instances]
+        text = answers[0] if isinstance(answers[0], str) else None
+        scores = self.task.process_results(first.doc, answers)
+        return {"input": first.doc.get("input", ""), "output": text, **scores}

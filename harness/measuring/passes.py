@@ -1,0 +1,108 @@
+"""Tasks asked through lm-eval's own `evaluate`, those of one kind in one pass."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.evaluator import evaluate
+
+from harness.measuring.measurement import request_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lm_eval.api.task import ConfigurableTask
+
+    from harness.lm.adapter import SteeredLM
+    from steering import SteeringVector
+
+ALONE = "loglikelihood_rolling"
+"""Whole texts: lm-eval does not say whose they are, so tasks of this kind share no pass."""
+
+
+def prepare(
+    lm: SteeredLM, task: ConfigurableTask, *, limit: int | None, chat_template: bool
+) -> None:
+    """Render and tokenise a task's prompts once, for every arm that asks it.
+
+    Afterwards lm-eval can ask the task again and again; it finds the same requests, unanswered.
+    """
+    if "build_all_requests" not in vars(task):
+        settings = request_settings(lm, chat_template)
+        task.build_all_requests(limit=limit, rank=lm.rank, world_size=lm.world_size, **settings)
+        for instance in task.instances:
+            if instance.request_type == "loglikelihood" and instance.args[0]:
+                lm._encode_pair(*instance.args)
+    task.build_all_requests = partial(_forget_answers, task)
+
+
+def _forget_answers(task: ConfigurableTask, **_: Any) -> None:
+    for instance in task.instances:
+        instance.resps, instance.filtered_resps = [], {}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What lm-eval says of one task.
+
+    Attributes:
+        block: Its results block.
+        samples: Its samples.
+        seconds: The task's share of its pass, by the number of documents: answering and scoring
+            alone, since prompts are rendered for the first arm only, and without the proof.
+        proof: That steering did something; None where nothing steered.
+    """
+
+    block: dict[str, Any]
+    samples: list[dict[str, Any]]
+    seconds: float
+    proof: dict[str, float] | None
+
+
+def ask(
+    lm: SteeredLM,
+    tasks: Mapping[str, ConfigurableTask],
+    vectors: Mapping[str, SteeringVector],
+    *,
+    limit: int | None,
+    apply_chat_template: bool,
+) -> dict[str, Answers]:
+    """Ask every test document of some tasks.
+
+    Args:
+        lm: The model.
+        tasks: By name.
+        vectors: By task; the others are asked unsteered.
+        limit: Ask only the first documents of each.
+        apply_chat_template: As lm-eval takes it.
+    """
+    passes: dict[tuple[str, str], list[str]] = {}
+    for name, task in tasks.items():
+        kind = task.OUTPUT_TYPE
+        passes.setdefault((kind, name if kind == ALONE else ""), []).append(name)
+    found = {}
+    for names in passes.values():
+        own = {name: vectors[name] for name in names if name in vectors}
+        alike = len({id(own.get(name)) for name in names}) == 1
+        for name in names:
+            prepare(lm, tasks[name], limit=limit, chat_template=apply_chat_template)
+        started = time.perf_counter()
+        with lm.steer(next(iter(own.values()), None)) if alike else lm.steer_each(own):
+            results: Any = evaluate(
+                lm,
+                {"tasks": {name: tasks[name] for name in names}, "groups": {}, "group_map": {}},
+                limit=limit,
+                bootstrap_iters=1000,
+                apply_chat_template=apply_chat_template,
+            )
+            proofs = {name: dict(lm.proofs[None if alike else name]) for name in own}
+            seconds = time.perf_counter() - started - lm.proving_seconds
+        documents = sum(map(len, results["samples"].values()))
+        for name in names:
+            block, samples = results["results"][name], results["samples"][name]
+            share = seconds * len(samples) / documents
+            found[name] = Answers(block, samples, share, proofs.get(name))
+    return found

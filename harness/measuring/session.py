@@ -1,0 +1,235 @@
+"""A loaded model and its tasks: documents are measured under vectors that are given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.utils import handle_non_serializable
+
+from harness.lm.adapter import SteeredLM
+from harness.lm.loading import identity
+from harness.measuring import behaviour
+from harness.measuring.chat import ChatExamples
+from harness.measuring.code import code_of
+from harness.measuring.dose import Gauge
+from harness.measuring.measurement import Document
+from harness.measuring.passes import ask
+from harness.measuring.prompting import prompt
+from harness.measuring.sources import Sources
+from harness.measuring.spec import BUDGET, Arm, RunSpec
+from reports import Metric
+from task_defs.behavior_shift.utils import classifier_report
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import ConfigurableTask
+
+    from steering import Examples, SteeringVector
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A task's answers under one steering.
+
+    Attributes:
+        metrics: By name.
+        documents: One mapping per document.
+        seconds: Of lm-eval's evaluation: of a pass over several tasks, this one's share by the
+            number of documents.
+        proof: That steering did something; None where nothing steered.
+        lm_eval: lm-eval's own results block.
+    """
+
+    metrics: dict[str, Metric]
+    documents: list[Document]
+    seconds: float
+    proof: dict[str, float] | None
+    lm_eval: dict[str, Any]
+
+
+@dataclass
+class Session:
+    """One loaded model and what all measurements on it share.
+
+    Attributes:
+        lm: The model inside lm-eval.
+        model: Its name on the command line.
+        model_args: Its arguments on the command line.
+        sources: Where tasks come from.
+        limit: Ask only the first documents of every task; such a run is not a result.
+        chat_template: Put prompts into the model's chat template.
+        gen_kwargs: Added to every task's generation settings.
+        max_memory: Bytes that a branched pass may take; None leaves it to `steering`.
+        dose: Nats per token at which methods are compared; None tunes the coefficient instead.
+    """
+
+    lm: SteeredLM
+    model: str
+    model_args: dict[str, Any]
+    sources: Sources
+    limit: int | None = None
+    chat_template: bool = False
+    gen_kwargs: dict[str, Any] = field(default_factory=dict)
+    max_memory: int | None = None
+    dose: float | None = None
+
+    def __post_init__(self) -> None:
+        self.model_hash = identity(self.lm)
+        self._asked: dict[tuple[str, str, int, int], ConfigurableTask] = {}
+        self._thresholds: dict[str, float] = {}
+        self._classifiers: dict[tuple[str, str, str], dict[str, Any]] = {}
+
+    @cached_property
+    def gauge(self) -> Gauge:
+        """Measures doses on the model."""
+        return Gauge(self.lm.model, self.lm.tokenizer)
+
+    def spec(self, task: str, arm: Arm, seed: int = 0, budget: int = BUDGET) -> RunSpec:
+        """Say what one measurement on this model is."""
+        metadata = self.sources.metadata(task)
+        few = "few_shot" in arm.prompting
+        return RunSpec(
+            model=self.model,
+            model_args=self.model_args,
+            model_hash=self.model_hash,
+            task=task,
+            suite=str(metadata.get("suite", "none")),
+            task_hash=self.sources.fingerprint(task),
+            arm=arm,
+            seed=seed,
+            shots=int(metadata.get("shots", 10)) if few else 0,
+            budget=budget if arm.method else 0,
+            limit=self.limit,
+            chat_template=self.chat_template,
+            gen_kwargs=self.gen_kwargs,
+            dose=self.dose if arm.method else None,
+            method_code=code_of(*filter(None, (arm.method, arm.matched))),
+        )
+
+    def task(self, spec: RunSpec, arm: Arm, split: str = "test") -> ConfigurableTask:
+        """A fresh lm-eval task, prompted as an arm asks, its `split` as the documents asked."""
+        task = self.sources.load(spec.task)
+        prompt(task, arm.prompting, seed=spec.seed, shots=spec.shots)
+        if split == "validation":
+            task.set_config("test_split", task.config.validation_split)
+        if self.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
+            task.set_config("generation_kwargs", self.gen_kwargs, update=True)
+        return task
+
+    def asked(self, spec: RunSpec) -> ConfigurableTask:
+        """The task of a measurement: one object for all arms that share its prompts."""
+        key = (spec.task, spec.arm.prompting, spec.seed, spec.shots)
+        if key not in self._asked:
+            self._asked[key] = self.task(spec, spec.arm)
+        return self._asked[key]
+
+    def headline(self, task: ConfigurableTask) -> tuple[str, bool]:
+        """A task's headline metric and its direction."""
+        directions = {**task.higher_is_better(), **dict.fromkeys(behaviour.ADDED, True)}
+        metadata = task.config.metadata or {}
+        name = str(metadata.get("headline") or next(iter(task.higher_is_better())))
+        return name, bool(directions[name])
+
+    def examples(self, task: str) -> Examples:
+        """What vectors are fitted on: a task's train split, worded as it is asked."""
+        examples = self.sources.examples(task, "train")
+        return ChatExamples(examples, self.lm) if self.chat_template else examples
+
+    def classifier(self, task: ConfigurableTask) -> dict[str, Any] | None:
+        """What judges a task's outputs, measured on texts it has not seen; None for no one."""
+        document = dict(task.eval_docs[0])
+        if "classifier" not in document:
+            return None
+        asked = document["task"], document["classifier"], document["label"]
+        if asked not in self._classifiers:
+            name = document["classifier"] or "n-grams, logistic regression"
+            facts = classifier_report(asked[0], asked[1] or None, asked[2] or None)
+            self._classifiers[asked] = {"name": name, **facts}
+        return self._classifiers[asked]
+
+    def measure(
+        self, tasks: Mapping[str, ConfigurableTask], vectors: Mapping[str, SteeringVector]
+    ) -> dict[str, Measured]:
+        """Ask tasks' test documents through lm-eval, those of one kind in one pass.
+
+        Args:
+            tasks: By name.
+            vectors: By task; the others are measured unsteered.
+        """
+        found = {}
+        for name, answers in ask(
+            self.lm, tasks, vectors, limit=self.limit, apply_chat_template=self.chat_template
+        ).items():
+            task = tasks[name]
+            documents = self.complete(task, [_document(sample) for sample in answers.samples])
+            metrics = self._metrics(task, documents, answers.block)
+            found[name] = Measured(
+                metrics, documents, answers.seconds, answers.proof, _plain(answers.block)
+            )
+        return found
+
+    def complete(self, task: ConfigurableTask, documents: list[Document]) -> list[Document]:
+        """Add what only the unsteered model can say: fluency, and with it the joint score."""
+        added = (task.config.metadata or {}).get("added_by_harness") or ()
+        if "fluency" not in added:
+            return documents
+        name = task.config.task
+        model, tokenizer = self.lm.model, self.lm.tokenizer
+        if name not in self._thresholds:
+            references = [y for _, y in self.sources.examples(name, "train").pairs]
+            self._thresholds[name] = behaviour.fluency_threshold(model, tokenizer, references)
+        return behaviour.score_documents(
+            documents, model=model, tokenizer=tokenizer, threshold=self._thresholds[name]
+        )
+
+    def _metrics(
+        self, task: ConfigurableTask, documents: Sequence[Document], results: dict[str, Any]
+    ) -> dict[str, Metric]:
+        """lm-eval's aggregates, and the means of what was added to the documents."""
+        found = {}
+        for name, higher in task.higher_is_better().items():
+            key = next((k for k in results if k.partition(",")[0] == name), None)
+            if key is None:
+                continue
+            error = results.get(key.replace(name, f"{name}_stderr", 1))
+            stderr = float(error) if isinstance(error, int | float) else None
+            found[name] = Metric(float(results[key]), stderr, len(documents), bool(higher))
+        added = (task.config.metadata or {}).get("added_by_harness") or ()
+        for name in added:
+            found[name] = mean([float(document[name]) for document in documents])
+        return found
+
+
+def mean(values: Sequence[float], higher_is_better: bool = True) -> Metric:
+    """The mean of per-document values and its standard error (sample standard deviation)."""
+    n = len(values)
+    middle = math.fsum(values) / n
+    spread = math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (n - 1)) if n > 1 else None
+    error = None if spread is None else spread / math.sqrt(n)
+    return Metric(middle, error, n, higher_is_better)
+
+
+def _document(sample: dict[str, Any]) -> Document:
+    """A line of lm-eval's samples, without what the task's file already says."""
+    answer = sample["filtered_resps"][0]
+    return {
+        "doc_id": sample["doc_id"],
+        "doc_hash": sample["doc_hash"],
+        "input": sample["doc"].get("input", ""),
+        "target": str(sample["target"]).strip(),
+        "output": answer if isinstance(answer, str) else None,
+        **{name: sample[name] for name in sample["metrics"]},
+    }
+
+
+def _plain(block: dict[str, Any]) -> dict[str, Any]:
+    """lm-eval's results block as plain JSON values."""
+    return {
+        key: value
+        if isinstance(value, str | int | float | list | dict | None)
+        else handle_non_serializable(value)
+        for key, value in block.items()
+    }

@@ -1,0 +1,129 @@
+"""What is asked: arms, and one measurement as data whose hash is its name."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.errors import UsageError
+
+PROTOCOL = 1
+"""Raised when the same spec would give other numbers: a changed protocol is not a regression."""
+
+BUDGET = 24
+"""Configurations tried of each method on each task."""
+
+PROMPTINGS = ("zero_shot", "few_shot", "shuffled_few_shot", "instruction")
+MATCHED = ("random_vector",)
+"""Controls that take the settings of a method named after a colon."""
+
+CONTROLS = (*MATCHED, "random_heads")
+DEFAULT_ARMS = (
+    *PROMPTINGS,
+    "fv",
+    "icv",
+    "random_vector:fv",
+    "random_vector:icv",
+    "random_heads",
+    "fv@shuffled_few_shot",
+    "icv@shuffled_few_shot",
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of conditioning the model.
+
+    Attributes:
+        name: `prompting`, `method`, `control:method` (a control matched to a method, with that
+            method's tuned settings) or `method@prompting` (a method on top of a prompting).
+        prompting: One of PROMPTINGS.
+        method: The steering method that makes the vector, if any.
+        matched: The method whose tuned settings the control takes, if it is a control.
+    """
+
+    name: str
+    prompting: str = "zero_shot"
+    method: str | None = None
+    matched: str | None = None
+
+    @property
+    def tuned(self) -> str | None:
+        """The method whose search gives this arm its settings."""
+        return self.matched or self.method
+
+
+def parse_arms(names: list[str], methods: tuple[str, ...]) -> list[Arm]:
+    """Read arm names; `random_vector` alone means one for every method among the names.
+
+    Args:
+        names: As on the command line.
+        methods: Names of the registered steering methods.
+
+    Raises:
+        UsageError: a name that is no arm, with the nearest one.
+    """
+    plain = [name for name in names if name in methods and name not in CONTROLS]
+    expanded: list[str] = []
+    for name in names:
+        expanded += [f"{name}:{method}" for method in plain] if name in MATCHED else [name]
+    if not expanded:
+        raise UsageError(f"no arms in {names}; a control needs a method beside it, such as fv")
+    return [_parse_arm(name, methods) for name in dict.fromkeys(expanded)]
+
+
+def _parse_arm(name: str, methods: tuple[str, ...]) -> Arm:
+    if name in PROMPTINGS:
+        return Arm(name, prompting=name)
+    steering, at, prompting = name.partition("@")
+    method, colon, matched = steering.partition(":")
+    whole = bool(at) == bool(prompting) and bool(colon) == bool(matched) == (method in MATCHED)
+    known = method in methods and (not matched or (matched in methods and matched not in CONTROLS))
+    if not whole or not known or (prompting and prompting not in PROMPTINGS):
+        every = (*PROMPTINGS, *methods)
+        unknown = [part for part in (method, matched, prompting) if part and part not in every]
+        near = difflib.get_close_matches(unknown[0], every, 1) if unknown else []
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UsageError(
+            f"no arm named {name!r}.{hint} Arms: {', '.join(every)}, and combinations such as "
+            "random_vector:fv and fv@shuffled_few_shot"
+        )
+    if method == "random_heads":
+        matched = "fv"
+    return Arm(name, prompting or "zero_shot", method, matched or None)
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One measurement: a model, a task, an arm and a seed, and everything that changes numbers."""
+
+    model: str
+    model_args: dict[str, Any]
+    model_hash: str
+    task: str
+    suite: str
+    task_hash: str
+    arm: Arm
+    seed: int
+    shots: int
+    budget: int
+    limit: int | None = None
+    chat_template: bool = False
+    gen_kwargs: dict[str, Any] = field(default_factory=dict)
+    dose: float | None = None
+    method_code: str | None = None
+    protocol: int = PROTOCOL
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data, the same for equal specs."""
+        return dataclasses.asdict(self)
+
+    @property
+    def run_id(self) -> str:
+        """The first 12 hex digits of the sha256 of the canonical JSON."""
+        text = json.dumps(self.as_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]

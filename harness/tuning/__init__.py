@@ -1,0 +1,1 @@
+"""Settings chosen on the validation split, and the vectors that they give."""

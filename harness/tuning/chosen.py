@@ -1,0 +1,68 @@
+"""The settings and the vector of a steered arm: searched on validation, fitted on train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from harness.tuning.fit import Fitted, Fitter
+from harness.tuning.search import Search
+from harness.tuning.searches import Searches
+from harness.tuning.trials import Trials
+from steering import remembering
+
+if TYPE_CHECKING:
+    from harness.measuring.session import Session
+    from harness.measuring.spec import RunSpec
+    from harness.tuning.search import Settings
+
+
+class Chosen(NamedTuple):
+    """What steers an arm on a task: the vector, the settings that made it, their search."""
+
+    fitted: Fitted
+    settings: Settings
+    search: Search
+
+
+class Tuner:
+    """What a session's arms are steered with; nothing is searched or fitted twice.
+
+    Args:
+        session: The model and its tasks.
+        out: Folder that keeps searches and the vectors that they chose; None keeps them in memory.
+
+    Attributes:
+        fitter: Makes vectors.
+        searches: Every search so far.
+    """
+
+    def __init__(self, session: Session, out: Path | None = None) -> None:
+        self.session = session
+        model, tokenizer = session.lm.model, session.lm.tokenizer
+        self.fitter = Fitter(model, tokenizer, session.model_hash, out and out / "vectors")
+        self.searches = Searches(out and out / "searches")
+
+    @contextmanager
+    def remembering(self) -> Iterator[None]:
+        """Fits of a block share what they capture, within the session's bound of memory."""
+        with remembering(self.session.max_memory):
+            yield
+
+    def search(self, spec: RunSpec) -> Search:
+        """Find a method's settings on the validation split, once per task, seed and budget."""
+        return self.searches.recall(
+            spec, lambda: Trials(self.session, self.fitter, spec, str(spec.arm.tuned)).search()
+        )
+
+    def vector(self, spec: RunSpec) -> Chosen:
+        """The vector of a steered arm, with the settings that its search chose."""
+        found = self.search(spec)
+        settings = {**found.chosen.settings, "seed": spec.seed}
+        if spec.arm.method == "random_vector":
+            settings = {"of": spec.arm.matched, "of_settings": settings, "seed": spec.seed}
+        examples = self.session.examples(spec.task)
+        fitted = self.fitter.fit(str(spec.arm.method), settings, examples, keep=True)
+        return Chosen(fitted, settings, found)

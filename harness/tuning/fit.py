@@ -1,0 +1,94 @@
+"""A task's train split -> a steering vector, kept by content so that nothing is fitted twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.measuring.code import source_of
+from steering import SteeringMethod, SteeringVector, get
+from steering.memo import saved_seconds
+
+if TYPE_CHECKING:
+    from steering import Examples
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A vector and what it cost.
+
+    Attributes:
+        vector: The steering vector.
+        seconds: Of the fit that made it, as if it were the only one: reusing the vector, or the
+            activations that another fit captured, makes it no cheaper.
+    """
+
+    vector: SteeringVector
+    seconds: float
+
+
+@dataclass
+class Fitter:
+    """Fits vectors on one loaded model.
+
+    Attributes:
+        model: The causal language model.
+        tokenizer: Its tokenizer.
+        model_hash: Identity of the weights, part of a vector's key.
+        folder: Where vectors are kept between runs; None keeps them in memory only.
+    """
+
+    model: Any
+    tokenizer: Any
+    model_hash: str
+    folder: Path | None = None
+    _known: dict[str, Fitted] = field(default_factory=dict)
+
+    def fit(
+        self, method: str, settings: dict[str, Any], examples: Examples, *, keep: bool = False
+    ) -> Fitted:
+        """The vector of a method with some settings on some examples.
+
+        Args:
+            method: A registered method.
+            settings: Its settings; the others stand at their defaults.
+            examples: What it is fitted on.
+            keep: Save the vector in the folder (a search tries many that nobody needs again).
+
+        Raises:
+            ValueError: an unknown method or setting, or examples that cannot be fitted on.
+        """
+        made = get(method).from_settings(settings)
+        key = self._key(made, examples)
+        if key not in self._known:
+            self._known[key] = self._load(key) or self._make(made, examples)
+        fitted = self._known[key]
+        if keep and self.folder is not None and not self._saved(key):
+            fitted.vector.save_pretrained(self.folder / key)
+        return fitted
+
+    def _key(self, method: SteeringMethod, examples: Examples) -> str:
+        identity = [
+            method.name, method.version, source_of(method.name), method.settings(),
+            examples.fingerprint(), self.model_hash,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+    def _saved(self, key: str) -> bool:
+        return self.folder is not None and (self.folder / key / "steering_config.json").exists()
+
+    def _load(self, key: str) -> Fitted | None:
+        if self.folder is None or not self._saved(key):
+            return None
+        vector = SteeringVector.from_pretrained(self.folder / key, model=self.model)
+        return Fitted(vector, float(vector.provenance["fit_seconds"]))
+
+    def _make(self, method: SteeringMethod, examples: Examples) -> Fitted:
+        started, saved = time.perf_counter(), saved_seconds()
+        vector = method.fit(self.model, self.tokenizer, examples)
+        seconds = round(time.perf_counter() - started + saved_seconds() - saved, 4)
+        return Fitted(vector.with_provenance(fit_seconds=seconds), seconds)

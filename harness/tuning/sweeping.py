@@ -1,0 +1,82 @@
+"""A method on a task over a grid of layers, coefficients and numbers of heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from harness.errors import UsageError
+from harness.measuring.measurement import Measurement
+from harness.measuring.spec import Arm
+from steering import get, resolve
+from steering.sweep import grid, sweep
+
+if TYPE_CHECKING:
+    from harness.measuring.spec import RunSpec
+    from harness.tuning.chosen import Tuner
+
+HEADS = "top_heads"
+"""The setting that `--heads` varies."""
+
+
+def sweep_task(
+    tuner: Tuner,
+    spec: RunSpec,
+    method: str,
+    *,
+    settings: dict[str, Any],
+    layers: Sequence[int],
+    coefficients: Sequence[float],
+    heads: Sequence[int],
+    split: str,
+) -> list[dict[str, Any]]:
+    """Score a task's answers in every cell.
+
+    Args:
+        tuner: The model, its tasks, and what fits vectors.
+        spec: The task, its prompting, shots and seed.
+        method: A registered method.
+        settings: Its settings; those of the grid are replaced.
+        layers: 0-based blocks; empty takes all, or the vector's own if it has several edits.
+        coefficients: Strengths.
+        heads: Numbers of heads; empty leaves the setting as it is.
+        split: `validation` or `test`.
+
+    Returns:
+        One row per cell: heads, layer, coefficient, `acc` (share of documents whose whole answer
+        is the greedy continuation), `logprob` (mean over documents of the mean over the answer's
+        tokens) and n. A layer of None stands for the vector's own layers.
+
+    Raises:
+        UsageError: heads for a method without that setting, or a layer out of range.
+    """
+    session = tuner.session
+    n_layers = resolve(session.lm.model).n_layers
+    if heads and not hasattr(get(method), HEADS):
+        raise UsageError(f"--heads sets {HEADS}, and {method!r} has no such setting; leave it out")
+    wrong = [layer for layer in layers if not 0 <= layer < n_layers]
+    if wrong:
+        raise UsageError(f"layer {wrong[0]}: the model has layers 0 to {n_layers - 1}")
+    places: list[tuple[int | None, int | None, float]] = []
+    vectors = []
+    for number in heads or (None,):
+        own = {**settings, **({HEADS: number} if number is not None else {}), "seed": spec.seed}
+        vector = tuner.fitter.fit(method, own, session.examples(spec.task)).vector
+        one = len(vector.edits) == 1
+        chosen = layers or (range(n_layers) if one else ())
+        vectors += grid(vector, chosen, coefficients)
+        places += [(number, la, c) for la in (*chosen,) or (None,) for c in coefficients]
+    task = session.task(spec, Arm(spec.arm.prompting, spec.arm.prompting), split=split)
+    measurement = Measurement(
+        session.lm, task, limit=session.limit, chat_template=session.chat_template
+    )
+    found = sweep(session.lm.model, *measurement.token_ids(), vectors)
+    acc = torch.stack([each.greedy.all(dim=1).float() for each in found]).mean(dim=0)
+    logprob = torch.stack([each.log_probs.mean(dim=1) for each in found]).mean(dim=0)
+    return [
+        {"heads": number, "layer": layer, "coefficient": c, "acc": a, "logprob": s,
+         "n": len(found)}
+        for (number, layer, c), a, s in zip(places, acc.tolist(), logprob.tolist(), strict=True)
+    ]  # fmt: skip

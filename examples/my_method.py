@@ -9,7 +9,7 @@ and at every generated one.
 import random
 from dataclasses import dataclass
 
-from steering import Edit, SteeringMethod, last_token_hidden_states, register
+from steering import Choice, Edit, SteeringMethod, last_token_hidden_states, register
 
 
 @register
@@ -25,10 +25,11 @@ class PromptShift(SteeringMethod):
     prompts: int = 50
 
     @classmethod
-    def search_space(cls, n_layers):
+    def search_space(cls, shape):
         """Every layer, the middle first, and four strengths; the first of each is the default."""
-        layers = sorted(range(n_layers), key=lambda layer: abs(layer - n_layers // 2))
-        return {"layer": tuple(layers), "coefficient": (1.0, 0.5, 2.0, 4.0)}
+        middle = shape.n_layers // 2
+        layers = sorted(range(shape.n_layers), key=lambda layer: abs(layer - middle))
+        return {"layer": Choice(tuple(layers)), "coefficient": Choice((1.0, 0.5, 2.0, 4.0))}
 
     def fit(self, model, tokenizer, examples):
         """Capture both kinds of prompts and take the mean difference."""

@@ -32,6 +32,7 @@ from steering.operations import OPERATIONS
 from steering.positions import POSITIONS
 from steering.probe import check_sites
 from steering.sites import SITES, Layout, resolve
+from steering.space import Choice, Integer, Real, SearchSpace, Shape
 from steering.vector import SteeringVector, attached_by_row
 
 __all__ = [
@@ -42,15 +43,20 @@ __all__ = [
     "BadExamples",
     "BadSetting",
     "BadVector",
+    "Choice",
     "Edit",
     "Effects",
     "Examples",
     "FunctionVector",
     "InContextVector",
+    "Integer",
     "Layout",
     "NotFinite",
     "RandomHeads",
     "RandomVector",
+    "Real",
+    "SearchSpace",
+    "Shape",
     "SteeringError",
     "SteeringMethod",
     "SteeringVector",

@@ -20,6 +20,7 @@ import torch
 from steering.edit import Edit
 from steering.errors import BadSetting, NotFinite, UnknownMethod
 from steering.sites import resolve
+from steering.space import SearchSpace, Shape
 from steering.vector import SteeringVector
 
 GROUP = "steergauge.methods"
@@ -70,8 +71,8 @@ class SteeringMethod(ABC):
 
     @classmethod
     @abstractmethod
-    def search_space(cls, n_layers: int) -> Mapping[str, tuple[Any, ...]]:
-        """Settings searched by tuning on a model of n layers, each with its default first."""
+    def search_space(cls, shape: Shape) -> SearchSpace:
+        """Distributions of the settings that tuning searches on a model of some shape."""
 
     @abstractmethod
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from steering.errors import UnsupportedModel
+from steering.space import Shape
 
 SITES = ("block_output", "attn_output", "mlp_output", "head_output")
 _ATTENTION_ARGUMENTS = {"attention_mask", "position_embeddings", "past_key_values", "alibi"}
@@ -56,6 +57,11 @@ class Layout:
     head_dim: int
     hidden_size: int
     windows: tuple[int | None, ...]
+
+    @property
+    def shape(self) -> Shape:
+        """What search spaces are made for."""
+        return Shape(self.n_layers, self.n_heads, self.hidden_size)
 
     def width(self, site: str) -> int:
         """Width of the activations at a site."""

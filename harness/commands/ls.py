@@ -41,12 +41,12 @@ HEADINGS = {
 def _methods(_include_path: str | None) -> list[tuple[str, ...]]:
     import dataclasses
 
-    from steering import get, names
+    from steering import Shape, get, names
 
     rows: list[tuple[str, ...]] = []
     for name in names():
         method = get(name)
-        searched = list(method.search_space(12))
+        searched = list(method.search_space(Shape(12, 12, 768)))
         others = [f.name for f in dataclasses.fields(method) if f.name not in searched]
         rows.append((name, f"steer-{name}", method.summary, ", ".join([*searched, *others])))
     return rows

@@ -17,7 +17,7 @@ from harness.errors import UsageError
 from harness.measuring.measurement import Measurement
 from harness.measuring.spec import Arm
 from harness.tuning.search import Outcome, Search, Settings, search
-from steering import get, resolve
+from steering import Choice, get, resolve
 from steering.sweep import sweep
 
 if TYPE_CHECKING:
@@ -52,7 +52,11 @@ class Trials:
         Raises:
             UsageError: a dose for a method without a coefficient.
         """
-        space = dict(get(self.method).search_space(resolve(self.session.lm.model).n_layers))
+        shape = resolve(self.session.lm.model).shape
+        space = {
+            name: own.values if isinstance(own, Choice) else (own.default,)
+            for name, own in get(self.method).search_space(shape).items()
+        }
         if self.spec.dose is not None and space.pop("coefficient", None) is None:
             raise UsageError(
                 f"--dose sets coefficients; {self.method!r} searches none, leave it out"

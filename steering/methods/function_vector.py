@@ -25,6 +25,7 @@ from steering.errors import BadSetting
 from steering.method import Examples, SteeringMethod, register
 from steering.prompts import correct_prompts, shuffled_prompts
 from steering.sites import Layout, resolve
+from steering.space import Choice, SearchSpace, Shape
 from steering.vector import SteeringVector
 
 Heads = tuple[tuple[int, int], ...]
@@ -76,14 +77,14 @@ class FunctionVector(SteeringMethod):
     bos: bool = False
 
     @classmethod
-    def search_space(cls, n_layers: int) -> Mapping[str, tuple[Any, ...]]:
+    def search_space(cls, shape: Shape) -> SearchSpace:
         """The layer around L / 3, the strength and the number of heads."""
-        middle = default_layer(n_layers)
-        near = sorted(range(n_layers), key=lambda layer: (abs(layer - middle), layer))
+        middle = default_layer(shape.n_layers)
+        near = sorted(range(shape.n_layers), key=lambda layer: (abs(layer - middle), layer))
         return {
-            "layer": tuple(near[:6]),
-            "coefficient": (1.0, 0.5, 2.0, 4.0),
-            "top_heads": (10, 5, 20),
+            "layer": Choice(tuple(near[:6])),
+            "coefficient": Choice((1.0, 0.5, 2.0, 4.0)),
+            "top_heads": Choice((10, 5, 20)),
         }
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:

@@ -12,7 +12,7 @@ Source: Liu et al., In-context Vectors, ICML 2024, arXiv:2311.06668.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -23,6 +23,7 @@ from steering.activations import last_token_hidden_states
 from steering.edit import Edit
 from steering.errors import BadExamples
 from steering.method import Examples, SteeringMethod, register
+from steering.space import Choice, SearchSpace, Shape
 from steering.vector import SteeringVector
 
 Pair = tuple[str, str]
@@ -54,13 +55,13 @@ class InContextVector(SteeringMethod):
     positions: str = "all"
 
     @classmethod
-    def search_space(cls, n_layers: int) -> Mapping[str, tuple[Any, ...]]:
+    def search_space(cls, shape: Shape) -> SearchSpace:
         """The strength, the contrast, the direction and the number of last tokens."""
         return {
-            "coefficient": (0.1, 0.05, 0.2, 0.4, 0.8, 1.6),
-            "contrast": ("pairs", "off_task"),
-            "direction": ("mean_plus_pc1", "mean"),
-            "last_k": (1, 4),
+            "coefficient": Choice((0.1, 0.05, 0.2, 0.4, 0.8, 1.6)),
+            "contrast": Choice(("pairs", "off_task")),
+            "direction": Choice(("mean_plus_pc1", "mean")),
+            "last_k": Choice((1, 4)),
         }
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 
 from steering.method import Examples, SteeringMethod, get, register
+from steering.space import SearchSpace, Shape
 from steering.vector import SteeringVector
 
 
@@ -31,7 +31,7 @@ class RandomVector(SteeringMethod):
     of_settings: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def search_space(cls, n_layers: int) -> Mapping[str, tuple[Any, ...]]:
+    def search_space(cls, shape: Shape) -> SearchSpace:
         """Nothing: a control takes the settings of the method it is matched to."""
         return {}
 

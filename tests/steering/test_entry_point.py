@@ -10,7 +10,7 @@ from pathlib import Path
 METHOD = """
 from dataclasses import dataclass
 import torch
-from steering import Edit, SteeringMethod, SteeringVector
+from steering import Choice, Edit, SteeringMethod, SteeringVector
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(SteeringMethod):
@@ -19,8 +19,8 @@ class Constant(SteeringMethod):
     coefficient: float = 1.0
 
     @classmethod
-    def search_space(cls, n_layers):
-        return {"coefficient": (1.0, 2.0)}
+    def search_space(cls, shape):
+        return {"coefficient": Choice((1.0, 2.0))}
 
     def fit(self, model, tokenizer, examples):
         edit = Edit("block_output", 0, "add", torch.ones(model.config.hidden_size))

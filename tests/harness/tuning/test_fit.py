@@ -15,7 +15,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import harness.measuring.code
 import harness.tuning.fit
 from harness.tuning.fit import Fitter
-from steering import Edit, SteeringError, SteeringMethod, SteeringVector, get, remembering
+from steering import (
+    Edit,
+    SearchSpace,
+    Shape,
+    SteeringError,
+    SteeringMethod,
+    SteeringVector,
+    get,
+    remembering,
+)
 from steering.memo import recall
 from task_defs import Examples, Template
 
@@ -36,7 +45,7 @@ class Counted(SteeringMethod):
     size: float = 1.0
 
     @classmethod
-    def search_space(cls, n_layers: int) -> dict[str, tuple[Any, ...]]:
+    def search_space(cls, shape: Shape) -> SearchSpace:
         return {}
 
     def fit(self, model: Any, tokenizer: Any, examples: Any) -> SteeringVector:

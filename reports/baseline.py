@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from reports.costs import overhead
 from reports.record import Record, write_atomically
 from reports.stats import Array
 
@@ -44,7 +45,7 @@ class Case:
         higher_is_better: Its direction.
         value: Its mean; None where it was not a number.
         values: Per document: a string of 0 and 1, or numbers with three decimals.
-        overhead: Evaluation time over zero_shot's on the same task and seed, if that was measured.
+        overhead: Time per document over the baseline arm's, from interleaved rounds, if measured.
     """
 
     protocol: str
@@ -65,26 +66,17 @@ class Case:
 def cases(records: Iterable[Record]) -> dict[str, Case]:
     """The case of each record, by name: model, task, arm, seed."""
     every = sorted(records, key=lambda record: str(record.provenance.get("date")))  # newest wins
-    plain = {
-        _place(record): record.timings.get("ms_per_doc")
-        for record in every
-        if record.arm == "zero_shot"
-    }
-    return {_name(record): _case(record, plain.get(_place(record))) for record in every}
-
-
-def _place(record: Record) -> tuple[str, str, int]:
-    return record.model, record.spec["task"], record.spec["seed"]
+    return {_name(record): _case(record) for record in every}
 
 
 def _name(record: Record) -> str:
     return f"{record.model} {record.spec['task']} {record.arm} {record.spec['seed']}"
 
 
-def _case(record: Record, plain_ms: float | None) -> Case:
+def _case(record: Record) -> Case:
     metric = record.metrics[record.headline]
     samples = sorted(record.samples, key=lambda sample: int(sample["doc_id"]))
-    own_ms = record.timings.get("ms_per_doc")
+    cost = overhead(record)
     return Case(
         protocol=_digest({k: v for k, v in record.spec.items() if k not in MEASURED}),
         documents=_digest([sample["doc_hash"] for sample in samples]),
@@ -92,7 +84,7 @@ def _case(record: Record, plain_ms: float | None) -> Case:
         higher_is_better=metric.higher_is_better,
         value=None if math.isnan(metric.value) else round(metric.value, DIGITS),
         values=_spelled([sample.get(record.headline) for sample in samples]),
-        overhead=round(own_ms / plain_ms, 2) if own_ms and plain_ms else None,
+        overhead=None if cost is None else round(cost, 2),
     )
 
 

@@ -85,6 +85,11 @@ def ratio(value: float) -> str:
     return f"{value:.2f}×"
 
 
+def ratios(value: tuple[float, float]) -> str:
+    """Two multiples of the baseline, the ends of an interval."""
+    return f"[{value[0]:.2f}, {value[1]:.2f}]"
+
+
 def size(value: float) -> str:
     """Bytes in binary units."""
     for unit in ("B", "KiB", "MiB"):

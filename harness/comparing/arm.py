@@ -13,8 +13,7 @@ from harness.measuring.provenance import provenance
 from reports import Record
 
 if TYPE_CHECKING:
-    from lm_eval.api.task import ConfigurableTask
-
+    from harness.measuring.rounds import Rounds
     from harness.measuring.session import Measured, Session
     from harness.measuring.spec import RunSpec
     from harness.tuning.chosen import Chosen, Tuner
@@ -33,8 +32,9 @@ def evaluate(tuner: Tuner, specs: Sequence[RunSpec]) -> list[Record]:
     tasks = {spec.task: session.asked(spec) for spec in specs}
     vectors = {name: each.fitted.vector for name, each in chosen.items()}
     measured = session.measure(tasks, vectors)
+    rounds = session.rounds(specs, vectors)
     return [
-        _record(session, spec, tasks[spec.task], measured[spec.task], chosen.get(spec.task))
+        _record(session, spec, measured[spec.task], rounds[spec.task], chosen.get(spec.task))
         for spec in specs
     ]
 
@@ -42,10 +42,11 @@ def evaluate(tuner: Tuner, specs: Sequence[RunSpec]) -> list[Record]:
 def _record(
     session: Session,
     spec: RunSpec,
-    task: ConfigurableTask,
     measured: Measured,
+    rounds: Rounds,
     chosen: Chosen | None,
 ) -> Record:
+    task = session.asked(spec)
     headline, _ = session.headline(task)
     return Record(
         run_id=spec.run_id,
@@ -60,7 +61,8 @@ def _record(
             "fit_s": chosen.fitted.seconds if chosen else None,
             "tune_s": chosen.search.seconds if chosen else None,
             "eval_s": measured.seconds,
-            "ms_per_doc": 1000 * measured.seconds / len(measured.documents),
+            "rounds": rounds.as_json(),
+            "ms_per_doc": rounds.ms_per_doc,
             "peak_memory_bytes": _peak_memory(),
         },
         provenance={

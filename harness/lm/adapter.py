@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -132,6 +132,18 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         """
         with self._steered({} if vector is None else {None: vector}, coefficient):
             yield self
+
+    def steer_for(
+        self, tasks: Sequence[str], vectors: Mapping[str, SteeringVector]
+    ) -> AbstractContextManager[SteeredLM]:
+        """Answer some tasks' requests, each under its own vector; one for all needs no telling.
+
+        Args:
+            tasks: Whose requests will be asked.
+            vectors: By task; the others are answered unsteered.
+        """
+        every = {id(vectors.get(name)) for name in tasks}
+        return self.steer_each(vectors) if len(every) > 1 else self.steer(vectors.get(tasks[0]))
 
     @contextmanager
     def steer_each(self, vectors: Mapping[str, SteeringVector]) -> Iterator[SteeredLM]:

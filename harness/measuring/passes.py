@@ -44,6 +44,15 @@ def _forget_answers(task: ConfigurableTask, **_: Any) -> None:
         instance.resps, instance.filtered_resps = [], {}
 
 
+def shared(tasks: Mapping[str, ConfigurableTask]) -> list[list[str]]:
+    """The names of the tasks that share a pass: those of one kind."""
+    passes: dict[tuple[str, str], list[str]] = {}
+    for name, task in tasks.items():
+        kind = task.OUTPUT_TYPE
+        passes.setdefault((kind, name if kind == ALONE else ""), []).append(name)
+    return list(passes.values())
+
+
 @dataclass(frozen=True)
 class Answers:
     """What lm-eval says of one task.
@@ -79,18 +88,13 @@ def ask(
         limit: Ask only the first documents of each.
         apply_chat_template: As lm-eval takes it.
     """
-    passes: dict[tuple[str, str], list[str]] = {}
-    for name, task in tasks.items():
-        kind = task.OUTPUT_TYPE
-        passes.setdefault((kind, name if kind == ALONE else ""), []).append(name)
     found = {}
-    for names in passes.values():
+    for names in shared(tasks):
         own = {name: vectors[name] for name in names if name in vectors}
-        alike = len({id(own.get(name)) for name in names}) == 1
         for name in names:
             prepare(lm, tasks[name], limit=limit, chat_template=apply_chat_template)
         started = time.perf_counter()
-        with lm.steer(next(iter(own.values()), None)) if alike else lm.steer_each(own):
+        with lm.steer_for(names, own):
             results: Any = evaluate(
                 lm,
                 {"tasks": {name: tasks[name] for name in names}, "groups": {}, "group_map": {}},
@@ -98,7 +102,7 @@ def ask(
                 bootstrap_iters=1000,
                 apply_chat_template=apply_chat_template,
             )
-            proofs = {name: dict(lm.proofs[None if alike else name]) for name in own}
+            proofs = {name: dict(lm.proofs.get(name) or lm.proofs[None]) for name in own}
             seconds = time.perf_counter() - started - lm.proving_seconds
         documents = sum(map(len, results["samples"].values()))
         for name in names:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from harness.measuring.dose import Gauge
 from harness.measuring.measurement import Document
 from harness.measuring.passes import ask
 from harness.measuring.prompting import prompt
+from harness.measuring.rounds import Rounds, in_rounds
 from harness.measuring.sources import Sources
 from harness.measuring.spec import BUDGET, Arm, RunSpec
 from reports import Metric
@@ -170,6 +171,24 @@ class Session:
                 metrics, documents, answers.seconds, answers.proof, _plain(answers.block)
             )
         return found
+
+    def rounds(
+        self, specs: Sequence[RunSpec], vectors: Mapping[str, SteeringVector]
+    ) -> dict[str, Rounds]:
+        """Time an arm beside its baseline on the same documents, by task.
+
+        Args:
+            specs: Measurements that differ in their task only.
+            vectors: By task.
+        """
+        tasks = {spec.task: self.asked(spec) for spec in specs}
+        bare = {
+            spec.task: self.asked(replace(spec, arm=Arm("zero_shot"), shots=0)) for spec in specs
+        }
+        plain = bare if vectors or bare != tasks else None
+        return in_rounds(
+            self.lm, tasks, plain, vectors, limit=self.limit, chat_template=self.chat_template
+        )
 
     def complete(self, task: ConfigurableTask, documents: list[Document]) -> list[Document]:
         """Add what only the unsteered model can say: fluency, and with it the joint score."""

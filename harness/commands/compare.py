@@ -61,18 +61,20 @@ def execute(arguments: argparse.Namespace) -> int:
     arguments_of(arguments.model, arguments.model_args)
     out = writable(arguments.output_path)
 
-    from harness.commands.screen import Bars, show
+    from harness.commands.progress import display
+    from harness.commands.screen import show
 
-    with Bars() as bars:
-        bars.loading(arguments.model)
+    with display() as progress:
+        progress.begin("loading")
+        progress.now(arguments.model)
         session = open_session(arguments, found)
         session.dose = arguments.dose
         from harness.comparing.grid import Grid
         from harness.tuning.chosen import Tuner
 
         grid = Grid(tasks, arms, arguments.seeds, arguments.budget)
-        records = grid.run(Tuner(session, out), out, bars)
-        bars.writing()
+        records = grid.run(Tuner(session, out), out, progress)
+        progress.begin("writing")
         from reports.writer import write
 
         paths = write(out, records)

@@ -1,20 +1,12 @@
-"""What a person sees while a comparison runs, and when it is done."""
+"""What a person sees when a command is done."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -28,57 +20,6 @@ SHOWN = ("arm", "value", "difference", "interval", "p_holm", "fit_s", "ms_per_do
 
 WIDE = 140
 """Columns where the output is not a terminal."""
-
-
-class Bars:
-    """A bar for each phase of a grid: loading, tuning, measuring, writing."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(),
-            TimeElapsedColumn(), TextColumn("{task.fields[what]}", style="dim"),
-            console=Console(stderr=True),
-        )  # fmt: skip
-        self._phases: dict[str, TaskID] = {}
-
-    def __enter__(self) -> Self:
-        """Show the bars."""
-        self._progress.start()
-        return self
-
-    def __exit__(self, mistake: type[BaseException] | None, *_: object) -> None:
-        """Leave them as they stand; after a mistake only its message remains."""
-        self._progress.live.transient = mistake is not None
-        self._progress.stop()
-
-    def loading(self, model: str) -> None:
-        """The model is being loaded."""
-        self._begin("loading", 1, model)
-
-    def start(self, tuning: int, measuring: int) -> None:
-        """The model is there; so much is to be done."""
-        self._step("loading", "")
-        if tuning:
-            self._begin("tuning", tuning, "")
-        self._begin("measuring", measuring, "")
-
-    def tuned(self, what: str) -> None:
-        """One search is done."""
-        self._step("tuning", what)
-
-    def measured(self, what: str) -> None:
-        """One measurement is done."""
-        self._step("measuring", what)
-
-    def writing(self) -> None:
-        """Only the report is missing."""
-        self._begin("writing", None, "report")
-
-    def _begin(self, phase: str, total: int | None, what: str) -> None:
-        self._phases[phase] = self._progress.add_task(phase, total=total, what=what)
-
-    def _step(self, phase: str, what: str) -> None:
-        self._progress.update(self._phases[phase], advance=1, what=what)
 
 
 def show(records: Sequence[Record], paths: Paths) -> None:

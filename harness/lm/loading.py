@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from harness.lm.packaged import PACKAGED, gguf_file
 from harness.reference import REFERENCE, weights
 
 if TYPE_CHECKING:
     from harness.lm.adapter import SteeredLM
 
-MODELS = (REFERENCE, "hf")
+MODELS = (REFERENCE, "hf", *PACKAGED)
 SAMPLED = 4096
 """Values read of each parameter tensor for the identity of a model."""
 
@@ -22,7 +24,7 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
     """Load a model into lm-eval, and prove that it can be steered.
 
     Args:
-        model: `reference` (the built-in one) or `hf`.
+        model: `reference` (the built-in one), `hf`, or a packaged one (`PACKAGED`).
         model_args: HFLM's arguments; `hf` needs `pretrained`.
         **hflm: More of them: `batch_size`, `device`.
 
@@ -68,14 +70,34 @@ def arguments_of(model: str, model_args: dict[str, Any]) -> dict[str, Any]:
         if "pretrained" in model_args:
             raise UsageError("--model reference has weights of its own; use --model hf for others")
         return {"pretrained": str(weights()), "dtype": "float32", **model_args}
+    if model in PACKAGED:
+        if "pretrained" in model_args:
+            raise UsageError(f"--model {model} has weights of its own; use --model hf for others")
+        return _gguf(gguf_file(model), model_args)
     if "pretrained" not in model_args:
         raise UsageError("--model hf needs --model_args pretrained=MODEL (a hub id or a folder)")
     folder = str(model_args["pretrained"])
+    if folder.endswith(".gguf"):
+        return _gguf(Path(folder), model_args)
     if folder.startswith(("/", ".", "~")) and not Path(folder).is_dir():
         raise UsageError(
             f"pretrained={folder}: no such folder; give a hub id or a checkpoint's folder"
         )
     return model_args
+
+
+def _gguf(file: Path, model_args: dict[str, Any]) -> dict[str, Any]:
+    """HFLM's arguments for one GGUF file; its weights are read as float32 unless dtype says other.
+
+    Raises:
+        UsageError: there is no such file, or the package that reads it is missing.
+    """
+    if not file.is_file():
+        raise UsageError(f"pretrained={file}: no such file; give a GGUF file or a folder")
+    if find_spec("gguf") is None:
+        raise UsageError("reading a GGUF file needs the package gguf: pip install steergauge[real]")
+    where = {"pretrained": str(file.parent), "gguf_file": file.name}
+    return {"dtype": "float32", **model_args, **where}
 
 
 def identity(lm: SteeredLM) -> str:

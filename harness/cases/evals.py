@@ -156,14 +156,15 @@ class Evaluator:
 
     def tuner(self, asked: Asked) -> Tuner:
         """What all measurements on the same sources share."""
+        from harness.measuring.judging import default_judge
         from harness.measuring.session import Session
         from harness.tuning.chosen import Tuner
 
         key = (asked.include_path, asked.data, asked.limit)
         if key not in self._tuners:
-            session = Session(
-                self.lm, self.model, self.model_args, asked.sources(), limit=asked.limit
-            )
+            sources = asked.sources()
+            sources.default_judge = default_judge(self.model)
+            session = Session(self.lm, self.model, self.model_args, sources, limit=asked.limit)
             self._tuners[key] = Tuner(session, self.out)
         return self._tuners[key]
 

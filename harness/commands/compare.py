@@ -6,6 +6,8 @@ import argparse
 
 from harness.commands.options import (
     include_methods,
+    judge_check_option,
+    judge_options,
     method_option,
     model_options,
     numbers,
@@ -26,6 +28,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     model_options(parser)
     task_options(parser)
+    judge_options(parser)
+    judge_check_option(parser)
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--arms", metavar="NAME,...",
@@ -53,11 +57,14 @@ def options(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Measure what is missing and write the report."""
     quiet()
+    from harness.measuring.judging import read_checks
+
     include_methods(arguments.include_method)
     found = sources(arguments)
     tasks = found.select(arguments.suite, arguments.tasks)
     named = arguments.arms.split(",") if arguments.arms else None
     arms = choose_arms(named, found, tasks)
+    checks = read_checks(arguments.judge_check, found.behaviour(tasks))
     arguments_of(arguments.model, arguments.model_args)
     out = writable(arguments.output_path)
 
@@ -68,12 +75,14 @@ def execute(arguments: argparse.Namespace) -> int:
         progress.begin("loading")
         progress.now(arguments.model)
         session = open_session(arguments, found)
-        session.dose = arguments.dose
+        session.dose, session.judging.checks = arguments.dose, checks
+        from harness.comparing.arm import rejudged
         from harness.comparing.grid import Grid
         from harness.tuning.chosen import Tuner
 
         grid = Grid(tasks, arms, arguments.seeds, arguments.budget)
         records = grid.run(Tuner(session, out), out, progress)
+        records = rejudged(session, records, out) if checks else records
         progress.begin("writing")
         from reports.writer import write
 

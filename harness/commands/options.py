@@ -73,6 +73,32 @@ def task_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def judge_options(parser: argparse.ArgumentParser) -> None:
+    """By what behaviour is judged."""
+    group = parser.add_argument_group("behaviour")
+    group.add_argument(
+        "--judge", metavar="NAME,...",
+        help="who says how much of the wanted style an output has: ngrams, embedding, lexicon, "
+        "embedding+lexicon or hf:MODEL:LABEL; the first makes the headline, the others are "
+        "compared with it (default: ngrams for the built-in model, else embedding+lexicon where "
+        "their packages are installed)",
+    )  # fmt: skip
+    group.add_argument(
+        "--content_encoder", metavar="NAME",
+        help="measure content by a sentence encoder too: minilm, the one that embeddings are made "
+        "with, or a hub id or folder",
+    )  # fmt: skip
+
+
+def judge_check_option(parser: argparse.ArgumentParser) -> None:
+    """Texts from elsewhere for the judges."""
+    parser.add_argument(
+        "--judge_check", action="append", default=[], metavar="[TASK=]FILE",
+        help="measure the judges on these texts too: labelled texts or pairs (docs/judges.md); "
+        "may be given again",
+    )  # fmt: skip
+
+
 def method_option(parser: argparse._ActionsContainer) -> None:
     """Methods beside the built-in and installed ones."""
     parser.add_argument(
@@ -199,7 +225,16 @@ def sources(arguments: argparse.Namespace) -> Sources:
             raise UsageError(f"--data {file}: no such file")
     if arguments.include_path and not Path(arguments.include_path).is_dir():
         raise UsageError(f"--include_path {arguments.include_path}: no such folder")
-    return Sources(arguments.include_path, tuple(arguments.data))
+    from harness.measuring.judging import default_judge, read_judges
+
+    judge = getattr(arguments, "judge", None)  # a fit or a sweep judges nothing
+    return Sources(
+        arguments.include_path,
+        tuple(arguments.data),
+        judges=read_judges(judge) if judge is not None else (),
+        default_judge=default_judge(arguments.model),
+        encoder=getattr(arguments, "content_encoder", None),
+    )
 
 
 def open_session(arguments: argparse.Namespace, tasks: Sources) -> Session:

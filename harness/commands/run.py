@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.options import (
+    judge_options,
     model_options,
     open_session,
     sources,
@@ -21,6 +22,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     model_options(parser)
     task_options(parser)
+    judge_options(parser)
     parser.add_argument("--vector", type=Path, metavar="FOLDER", help="from `steergauge fit`")
     parser.add_argument(
         "--coefficient", type=float, metavar="X", help="replaces the vector's own strength"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -39,6 +40,26 @@ def evaluate(tuner: Tuner, specs: Sequence[RunSpec]) -> list[Record]:
     ]
 
 
+def rejudged(session: Session, records: Sequence[Record], out: Path) -> list[Record]:
+    """Records that say what is known of their judges now; those that change are written anew.
+
+    A judge's accuracy on texts from elsewhere is no part of what was asked, so that a finished
+    measurement can learn of it.
+    """
+    found = []
+    known: dict[str, Any] = {}
+    for record in records:
+        name = record.spec["task"]
+        if name not in known:
+            known[name] = session.judging.facts(session.sources.load(name))
+        facts = known[name]
+        if facts != record.provenance.get("classifier"):
+            record = replace(record, provenance={**record.provenance, "classifier": facts})
+            record.save(out)
+        found.append(record)
+    return found
+
+
 def _record(
     session: Session,
     spec: RunSpec,
@@ -69,7 +90,7 @@ def _record(
             **provenance(),
             "model_hash": session.model_hash,
             "task_hash": spec.task_hash,
-            "classifier": session.classifier(task),
+            "classifier": session.judging.facts(task),
         },
         lm_eval=measured.lm_eval,
     )

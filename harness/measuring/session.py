@@ -16,6 +16,7 @@ from harness.measuring import behaviour
 from harness.measuring.chat import ChatExamples
 from harness.measuring.code import code_of
 from harness.measuring.dose import Gauge
+from harness.measuring.judging import Judging
 from harness.measuring.measurement import Document
 from harness.measuring.passes import ask
 from harness.measuring.prompting import prompt
@@ -23,7 +24,6 @@ from harness.measuring.rounds import Rounds, in_rounds
 from harness.measuring.sources import Sources
 from harness.measuring.spec import BUDGET, Arm, RunSpec
 from reports import Metric
-from task_defs.behavior_shift.utils import classifier_report
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -81,7 +81,7 @@ class Session:
         self.model_hash = identity(self.lm)
         self._asked: dict[tuple[str, str, int, int], ConfigurableTask] = {}
         self._thresholds: dict[str, float] = {}
-        self._classifiers: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self.judging = Judging(self.sources.judges[1:], encoder=self.sources.encoder)
 
     @cached_property
     def gauge(self) -> Gauge:
@@ -139,18 +139,6 @@ class Session:
         examples = self.sources.examples(task, "train")
         return ChatExamples(examples, self.lm) if self.chat_template else examples
 
-    def classifier(self, task: ConfigurableTask) -> dict[str, Any] | None:
-        """What judges a task's outputs, measured on texts it has not seen; None for no one."""
-        document = dict(task.eval_docs[0])
-        if "classifier" not in document:
-            return None
-        asked = document["task"], document["classifier"], document["label"]
-        if asked not in self._classifiers:
-            name = document["classifier"] or "n-grams, logistic regression"
-            facts = classifier_report(asked[0], asked[1] or None, asked[2] or None)
-            self._classifiers[asked] = {"name": name, **facts}
-        return self._classifiers[asked]
-
     def measure(
         self, tasks: Mapping[str, ConfigurableTask], vectors: Mapping[str, SteeringVector]
     ) -> dict[str, Measured]:
@@ -166,6 +154,7 @@ class Session:
         ).items():
             task = tasks[name]
             documents = self.complete(task, [_document(sample) for sample in answers.samples])
+            documents = self.judging.complete(task, documents)
             metrics = self._metrics(task, documents, answers.block)
             found[name] = Measured(
                 metrics, documents, answers.seconds, answers.proof, _plain(answers.block)
@@ -217,8 +206,9 @@ class Session:
             stderr = float(error) if isinstance(error, int | float) else None
             found[name] = Metric(float(results[key]), stderr, len(documents), bool(higher))
         added = (task.config.metadata or {}).get("added_by_harness") or ()
-        for name in added:
-            found[name] = mean([float(document[name]) for document in documents])
+        for name in (*added, *self.judging.added):
+            if name in documents[0]:
+                found[name] = mean([float(document[name]) for document in documents])
         return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import task_defs
 from harness.errors import UsageError
+from task_defs.behavior_shift.utils import NGRAMS, judge_hash, named
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -26,11 +28,18 @@ class Sources:
     Attributes:
         include_path: A folder of the user's own task YAMLs.
         data: Files of pairs; each is a task named after the file.
+        judges: Of behaviour tasks, the first one for the headline; empty for the default.
+        default_judge: The judge where none is named, neither here nor in the task's YAML.
+        encoder: A sentence encoder, for content measured by it too.
     """
 
     include_path: str | None = None
     data: tuple[str, ...] = ()
+    judges: tuple[str, ...] = ()
+    default_judge: str = NGRAMS
+    encoder: str | None = None
     _examples: dict[tuple[str, str], task_defs.Examples] = field(default_factory=dict)
+    _managers: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     @cached_property
     def files(self) -> dict[str, Path]:
@@ -71,12 +80,29 @@ class Sources:
         return name
 
     def metadata(self, name: str) -> dict[str, Any]:
-        """A task's suite, headline metric, shots and instruction."""
+        """A task's suite, headline metric, shots, instruction, and what judges it."""
         if name in self.files:
             content = task_defs.pairs_task(self.files[name])
         else:
             content = task_defs.config(name, self.include_path)
-        return dict(content.get("metadata") or {})
+        own = dict(content.get("metadata") or {})
+        if own.get("suite") != SUITES[1]:
+            return own
+        more = {"further_judges": list(self.judges[1:]), "encoder": self.encoder}
+        added = {key: value for key, value in more.items() if value}
+        return {**own, **self._judge(name, content), **added}
+
+    def _judge(self, name: str, content: dict[str, Any]) -> dict[str, str]:
+        """What tells a behaviour task's metrics who judges; nothing where the task says it."""
+        own = content.get("dataset_kwargs") or {}
+        chosen = own.get("classifier") or (content.get("metadata") or {}).get("classifier")
+        if chosen and self.judges:
+            raise UsageError(
+                f"--judge {self.judges[0]}: task {name!r} names its own classifier {chosen!r}; "
+                "leave --judge out, or take the classifier out of the task's YAML"
+            )
+        classifier, label = named((*self.judges, self.default_judge)[0])
+        return {"classifier": classifier, "label": label} if classifier and not chosen else {}
 
     def examples(self, name: str, split: str) -> task_defs.Examples:
         """The pairs of one split of a task."""
@@ -89,18 +115,25 @@ class Sources:
             )
         return self._examples[key]
 
+    def behaviour(self, names: Sequence[str]) -> list[str]:
+        """Those of some tasks that belong to the behaviour suite."""
+        return [name for name in names if self.metadata(name).get("suite") == SUITES[1]]
+
     def fingerprint(self, name: str) -> str:
-        """12 hex digits over every split's pairs, the template and the metrics' metadata."""
+        """12 hex digits over every split's pairs, the metrics' metadata and the judge."""
         splits = [
             self.examples(name, split).fingerprint() for split in ("train", "validation", "test")
         ]
-        text = json.dumps([splits, self.metadata(name)], sort_keys=True, default=str)
+        metadata = self.metadata(name)
+        judged = [judge_hash(name)] if metadata.get("classifier") else []
+        text = json.dumps([splits, metadata, *judged], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def load(self, name: str) -> ConfigurableTask:
         """A fresh lm-eval task."""
         spec = task_defs.pairs_task(self.files[name]) if name in self.files else name
-        return self._manager.load([spec])["tasks"][name]
+        judged = {key: self.metadata(name).get(key, "") for key in ("classifier", "label")}
+        return self._manager(*judged.values()).load([spec])["tasks"][name]
 
     def load_any(self, name: str) -> dict[str, ConfigurableTask]:
         """Fresh lm-eval tasks by a name of ours or of lm-eval's own: a task, a group or a tag.
@@ -110,7 +143,7 @@ class Sources:
         """
         if name in self.files or name in task_defs.tasks(self.include_path):
             return {name: self.load(name)}
-        manager = self._task_manager(include_defaults=True)
+        manager = self._task_manager(include_defaults=True, metadata={})
         if name not in manager.all_tasks:
             near = difflib.get_close_matches(name, manager.all_tasks, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -118,12 +151,18 @@ class Sources:
         loaded: dict[str, ConfigurableTask] = manager.load([name])["tasks"]
         return loaded
 
-    @cached_property
-    def _manager(self) -> Any:
-        return self._task_manager(include_defaults=False)
+    def _manager(self, classifier: str, label: str) -> Any:
+        """lm-eval's manager of these tasks, one for each judge."""
+        key = classifier, label
+        if key not in self._managers:
+            judged = {"classifier": classifier, "label": label} if classifier else {}
+            self._managers[key] = self._task_manager(include_defaults=False, metadata=judged)
+        return self._managers[key]
 
-    def _task_manager(self, *, include_defaults: bool) -> Any:
+    def _task_manager(self, *, include_defaults: bool, metadata: dict[str, str]) -> Any:
         from lm_eval.tasks import TaskManager
 
         folders = [str(task_defs.root()), *([self.include_path] if self.include_path else [])]
-        return TaskManager(include_path=folders, include_defaults=include_defaults)
+        return TaskManager(
+            include_path=folders, include_defaults=include_defaults, metadata=metadata
+        )

@@ -10,7 +10,7 @@ STUTTER = re.compile(r"(\S{1,8}?)\1{4}")
 
 
 def content(text: str, reference: str) -> float:
-    """Return sentence chrF against the reference (Popovic 2015), divided by 100."""
+    """Return sentence chrF (Popovic 2015), divided by 100, against a reference or the source."""
     from sacrebleu import sentence_chrf
 
     return float(sentence_chrf(text, [reference]).score) / 100

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 Pair = tuple[str, str]
+Labelled = tuple[str, int]
+"""A text, and 1 if it has the wanted style, else 0."""
 SPLITS = ("train", "validation", "test")
 DATA = Path(__file__).resolve().parent / "data"
 

@@ -2,16 +2,18 @@
 
 lm-eval runs this file by its path, outside of any package, and nothing of ours needs to be
 installed: the files beside it are imported under a package name of their own. Import them through
-this module (`utils.texts`, `utils.judge`, `utils.measures`), so that a process has each once.
+this module (`utils.texts`, `utils.judges`, `utils.measures`), so that a process has each once.
 
 Metrics are per document:
 
-* `attribute`: probability of the wanted style. The default classifier works offline: it is fitted
-  on the texts of the task's train split alone, and `classifier_report` says how well it does on
-  the texts of the other splits. A Hugging Face classifier takes its place with
-  `dataset_kwargs: {file: ..., classifier: MODEL, label: WANTED}`, or with the same two keys in
-  the metadata (on lm-eval's command line: `--metadata '{"classifier": ..., "label": ...}'`).
-* `content`: how much of the reference's wording the output has (sentence chrF, 0 to 1).
+* `attribute`: probability of the wanted style, from a judge. The default one (`ngrams`) is fitted
+  on the texts of the task's train split alone; `classifier_report` says how well a judge does on
+  the texts of the other splits. Another one takes its place with `dataset_kwargs: {file: ...,
+  classifier: embedding+lexicon}` or `{..., classifier: MODEL, label: WANTED}` for a Hugging Face
+  classifier, or with the same keys in the metadata (on lm-eval's command line: `--metadata
+  '{"classifier": ..., "label": ...}'`).
+* `content`: how much of the reference's wording the output has (sentence chrF, 0 to 1);
+  `content_source`: how much of the input's.
 * beside them: `exact`, `empty`, `copy`, `repetition`, `entropy`, `dist_1`, `dist_2`.
 
 Fluency needs the unsteered model; the harness adds it, and with it `joint`, the headline.
@@ -30,7 +32,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datasets import DatasetDict
 
-    from task_defs.behavior_shift import judge, measures, texts
+    from task_defs.behavior_shift import judges as judges
+    from task_defs.behavior_shift import measures, texts
+    from task_defs.behavior_shift import outside as outside
 else:
     FOLDER = Path(__file__).resolve().parent
     BESIDE = f"behavior_shift_{hashlib.sha256(str(FOLDER).encode()).hexdigest()[:8]}"
@@ -38,11 +42,12 @@ else:
         _spec = ModuleSpec(BESIDE, None, is_package=True)
         _spec.submodule_search_locations = [str(FOLDER)]
         sys.modules[BESIDE] = module_from_spec(_spec)
-    texts, judge, measures = (
-        import_module(f"{BESIDE}.{name}") for name in ("texts", "judge", "measures")
+    texts, judges, measures, outside = (
+        import_module(f"{BESIDE}.{name}") for name in ("texts", "judges", "measures", "outside")
     )
 
 BadBehaviour = texts.BadBehaviour
+NGRAMS, named = judges.NGRAMS, judges.named
 DATA, SPLITS = texts.DATA, texts.SPLITS
 read, split, words = texts.read, texts.split, texts.words
 degenerate = measures.degenerate
@@ -60,11 +65,11 @@ def load(
     """Return a task's splits as lm-eval's documents; it passes metadata and model arguments too.
 
     Beside `input` and `output` a document has `task`, `classifier` and `label`, by which its
-    metrics know what judges it (the last two are empty for the default classifier).
+    metrics know what judges it (the last two are empty for the default judge).
 
     Args:
         file: A built-in file's name, or one's own file, looked for beside the YAML file first.
-        classifier: A Hugging Face text classification model in place of the default.
+        classifier: A fitted judge by name, or a Hugging Face text classification model.
         label: The label of that model which means the wanted style.
         config_source: The YAML file, as lm-eval puts it into a task's metadata.
         largest: The most pairs of the test split.
@@ -73,8 +78,7 @@ def load(
 
     beside = Path(config_source).resolve().parent / file
     task = str(beside) if config_source != "inline" and beside.is_file() else file
-    if classifier is not None:
-        judge.check_label(classifier, label)
+    judges.check(classifier or "", label)
     judged_by = {"task": task, "classifier": classifier or "", "label": label or ""}
     return DatasetDict(
         {
@@ -84,39 +88,71 @@ def load(
     )
 
 
-@functools.lru_cache(maxsize=16)
-def classifier(task: str) -> "judge.Offline":
-    """Return a task's default classifier, fitted on its train split once per process.
-
-    Args:
-        task: The `file` of the task.
-    """
-    return judge.Offline(split(read(task))["train"])
-
-
 def classifier_report(
-    task: str, classifier_name: str | None = None, label: str | None = None
+    task: str, classifier: str = "", label: str = "", largest: int = 60
 ) -> dict[str, float]:
-    """Measure a task's classifier on the texts of the validation and test splits.
+    """Measure a task's judge on the texts of the validation and test splits.
 
     Args:
         task: The `file` of the task.
-        classifier_name: A Hugging Face text classification model in place of the default.
+        classifier: A fitted judge by name, or a Hugging Face text classification model; empty
+            for n-grams.
         label: The label of that model which means the wanted style.
+        largest: The most pairs of the test split, as the task splits them.
 
     Returns:
-        Accuracy, calibration and more, as `judge.report` names them.
+        Accuracy, calibration and more, as `judges.report` names them.
     """
-    parts = split(read(task))
-    chosen = judge_of({"task": task, "classifier": classifier_name or "", "label": label or ""})
-    return judge.report(chosen, [*parts["validation"], *parts["test"]])
+    parts = split(read(task), largest)
+    held_out = judges.flat([*parts["validation"], *parts["test"]])
+    return dict(judges.report(judge(task, classifier, label), held_out))
 
 
-def judge_of(doc: Mapping[str, Any]) -> "judge.Judge":
-    """Return the classifier that a document names, the default one if it names none."""
-    if doc.get("classifier"):
-        return judge.hugging_face(doc["classifier"], doc["label"])
-    return classifier(doc["task"])
+@functools.lru_cache(maxsize=16)
+def judge(task: str, classifier: str = "", label: str = "") -> "judges.Judge":
+    """Return a judge of a task's style, fitted or loaded once per process.
+
+    N-grams see the task's train split alone. The others see what was written for judges of the
+    task beside it (`data/judge`), if anything was.
+
+    Args:
+        task: The `file` of the task.
+        classifier: A fitted judge by name, or a Hugging Face text classification model; empty
+            for n-grams.
+        label: The label of that model which means the wanted style.
+    """
+    if classifier and classifier not in judges.FITTED:
+        return judges.hugging_face(classifier, label)
+    more = outside.written_for(task) if classifier else []
+    return judges.Fitted(classifier or judges.NGRAMS, split(read(task))["train"], more)
+
+
+def judge_hash(task: str) -> str:
+    """Return 12 hex digits over what decides a fitted judge beside the task's own pairs.
+
+    Args:
+        task: The `file` of the task.
+    """
+    sources = sorted(Path(judges.__file__).parent.glob("*.py"))
+    parts = [repr(outside.written_for(task)), *(path.read_text("utf-8") for path in sources)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def judge_of(doc: Mapping[str, Any]) -> "judges.Judge":
+    """Return the judge that a document names, n-grams if it names none."""
+    return judge(doc["task"], doc.get("classifier") or "", doc.get("label") or "")
+
+
+def embedding_content(texts: Sequence[str], others: Sequence[str], encoder: str) -> list[float]:
+    """Return how near texts are to their counterparts in meaning, 0 to 1; 0 without a word.
+
+    Args:
+        texts: n outputs.
+        others: n references or inputs.
+        encoder: A sentence encoder, hub id or folder; `minilm` takes the installed one.
+    """
+    found: list[float] = judges.cosines(texts, others, None if encoder == "minilm" else encoder)
+    return [value if words(text) else 0.0 for value, text in zip(found, texts, strict=True)]
 
 
 def attribute(text: str, doc: Mapping[str, Any]) -> float:
@@ -130,6 +166,7 @@ def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str,
     return {
         "attribute": attribute(output, doc),
         "content": measures.content(output, doc["output"]),
+        "content_source": measures.content(output, doc["input"]),
         "exact": float(output == doc["output"]),
         **degenerate(output, doc["input"]),
         "entropy": measures.entropy(output),

@@ -99,6 +99,10 @@ def last_token_hidden_states(
 ) -> Tensor:
     """Hidden states after the embedding and after every block, at the end of each text.
 
+    The first row is what the EMBEDDING MODULE writes, as in the reference code: token embeddings
+    alone, without learned positions (GPT-2, OPT, GPT-Neo) and without a scale applied later. Where
+    it is narrower than the residual stream (OPT-350M) it is the first block's input.
+
     Args:
         model: A Hugging Face decoder.
         tokenizer: Its tokenizer.

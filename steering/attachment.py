@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -42,6 +44,14 @@ class Slot:
         )
 
 
+class _Now(threading.local):
+    """The pass that a thread is in."""
+
+    passing = Pass(1, 1)
+    counted = False
+    steered = True
+
+
 @dataclass(eq=False)
 class Attachment:
     """A vector, or one for each row, on a model.
@@ -52,9 +62,10 @@ class Attachment:
 
     calls: int = 0
     _batch: int | None = None
-    _now: Pass = field(default_factory=lambda: Pass(1, 1))
     _rows: tuple[Tensor, Tensor] | None = None
-    _counted: bool = False
+    _now: _Now = field(default_factory=_Now)
+    _thread: int = field(default_factory=threading.get_ident)
+    _beside: set[Attachment] = field(default_factory=set)
 
     @contextmanager
     def lengths(self, prompt: Tensor, total: Tensor) -> Iterator[None]:
@@ -71,27 +82,45 @@ class Attachment:
             self._rows = outer
 
     def _begin(self, now: Pass) -> None:
+        self._now.steered = self._steers(threading.get_ident())
+        if not self._now.steered:
+            return
         if self._batch not in (None, now.batch):
             raise BadVector(
                 f"a batch of {now.batch} rows under {self._batch} vectors; give one for each row"
             )
         if self._rows is not None:
             now.prompt_lengths, now.lengths = self._rows
-        self._now, self._counted = now, False
+        self._now.passing, self._now.counted = now, False
+
+    def _steers(self, thread: int) -> bool:
+        """Whether a thread's passes are steered: its own ones, or anybody's where one steers."""
+        threads = {attachment._thread for attachment in list(self._beside)}
+        if thread in threads:
+            return thread == self._thread
+        if len(threads) > 1:
+            raise BadVector(
+                f"{len(threads)} threads steer this model and another one asks it; attach the "
+                "vector in the thread that asks"
+            )
+        return True
 
     def _change(self, slot: Slot, layout: Layout) -> Change:
         columns = _columns(slot.edit, layout)
 
         def change(x: Tensor) -> Tensor | None:
             nonlocal slot
+            state = self._now
+            if not state.steered:
+                return None
             if x.ndim == 2:  # OPT's MLP works on batch and tokens as one axis
-                new = change(x.view(self._now.batch, self._now.width, -1))
+                new = change(x.view(state.passing.batch, state.passing.width, -1))
                 return None if new is None else new.view_as(x)
-            where = self._now.choose(slot.edit.positions)
+            where = state.passing.choose(slot.edit.positions)
             if isinstance(where, slice) and where.start >= where.stop:
                 return None
-            if not self._counted:
-                self.calls, self._counted = self.calls + 1, True
+            if not state.counted:
+                self.calls, state.counted = self.calls + 1, True
             if slot.edit.tensor.device != x.device:
                 slot = slot.to(x.device)
             if slot.rows is None:
@@ -118,16 +147,24 @@ def _edited(x: Tensor, slot: Slot, where: slice | Tensor, columns: slice | None)
     return new
 
 
+_attached: WeakKeyDictionary[nn.Module, set[Attachment]] = WeakKeyDictionary()
+"""What steers each model at present, in all threads."""
+
+
 @contextmanager
 def on(model: nn.Module, slots: Sequence[Slot], batch: int | None = None) -> Iterator[Attachment]:
     """Apply slots in every forward pass of a block.
+
+    Blocks may overlap in any order: all vectors of a thread steer its passes. Where several threads
+    steer one model, each one's passes are steered by its own vectors.
 
     Args:
         model: A Hugging Face decoder.
         slots: In the order in which they are applied.
         batch: Rows that a pass must have; None allows any number.
     """
-    layout, attachment = resolve(model), Attachment(_batch=batch)
+    layout = resolve(model)
+    attachment = Attachment(_batch=batch, _beside=_attached.setdefault(model, set()))
     changes: dict[tuple[str, int], list[Change]] = {}
     for slot in slots:
         place = (slot.edit.site, slot.edit.layer)
@@ -137,6 +174,8 @@ def on(model: nn.Module, slots: Sequence[Slot], batch: int | None = None) -> Ite
             stack.enter_context(watching(model, attachment._begin))
             chained = {place: _chain(parts) for place, parts in changes.items()}
             stack.enter_context(changing(model, chained))
+            attachment._beside.add(attachment)
+            stack.callback(attachment._beside.discard, attachment)
         yield attachment
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from steering.errors import BadVector
 from steering.positions import Pass
 from steering.sites import Layout, resolve
 
@@ -48,9 +53,9 @@ def changing(model: nn.Module, changes: Mapping[tuple[str, int], Change]) -> Ite
 
 def _after(change: Change) -> Callable[..., Any]:
     def hook(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
+        if isinstance(output, tuple | list):  # GPT-1 returns a list
             new = change(output[0])
-            return None if new is None else (new, *output[1:])
+            return None if new is None else type(output)((new, *output[1:]))
         return change(output)
 
     return hook
@@ -124,13 +129,15 @@ def unembedding_in_parts(model: Any) -> Iterator[None]:
 def watching(model: nn.Module, begin: Callable[[Pass], None]) -> Iterator[None]:
     """Tell what is known about each forward pass before it begins, and the prompt of `generate`.
 
+    A wrapper around the decoder (a vision-language model) may make masks of its own and hand those
+    down; which tokens are real is then known from what the wrapper itself was given.
+
     Args:
         model: A Hugging Face decoder.
         begin: Called with the facts of each pass.
     """
     layout = resolve(model)
     names = list(inspect.signature(layout.decoder.forward).parameters)
-    prompt_width: list[int] = []
 
     def before(_module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = {**dict(zip(names, inputs, strict=False)), **kwargs}
@@ -139,47 +146,109 @@ def watching(model: nn.Module, begin: Callable[[Pass], None]) -> Iterator[None]:
             tokens = given["inputs_embeds"]
         cache = given.get("past_key_values")
         mask = given.get("attention_mask")
+        if isinstance(mask, Mapping):
+            mask = _mask_of_wrapper()
         begin(
             Pass(
                 batch=tokens.shape[0],
                 width=tokens.shape[1],
                 past=int(cache.get_seq_length()) if cache is not None else 0,
                 attention_mask=mask if isinstance(mask, Tensor) and mask.ndim == 2 else None,
-                prompt_width=prompt_width[-1] if prompt_width else None,
+                prompt_width=_prompt_width.get(),
             )
         )
 
+    def wrapped(names: list[str]) -> Callable[..., None]:
+        def hook(_module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            given = {**dict(zip(names, inputs, strict=False)), **kwargs}
+            _outer_mask.set(given.get("attention_mask"))
+
+        return hook
+
+    def left(*_ignored: Any) -> None:
+        _outer_mask.set(_UNKNOWN)
+
     with ExitStack() as stack:
+        for wrapper in _wrappers(model, layout.decoder):
+            names_of = list(inspect.signature(wrapper.forward).parameters)
+            if "attention_mask" in names_of:
+                handle = wrapper.register_forward_pre_hook(wrapped(names_of), with_kwargs=True)
+                stack.callback(handle.remove)
+                stack.callback(wrapper.register_forward_hook(left, always_call=True).remove)
         handle = layout.decoder.register_forward_pre_hook(before, with_kwargs=True)
         stack.callback(handle.remove)
         if hasattr(model, "generate"):
-            stack.enter_context(_generate_told(model, prompt_width))
+            stack.enter_context(_generate_told(model))
         yield
+
+
+def _mask_of_wrapper() -> Any:
+    """The mask that a wrapper was given, of which it has made several."""
+    mask = _outer_mask.get()
+    if mask is _UNKNOWN or isinstance(mask, Mapping):
+        raise BadVector(
+            "the decoder got a mask for each kind of layer, from which real tokens cannot be told; "
+            "give attention_mask (batch, tokens), or call the whole model"
+        )
+    return mask
+
+
+def _wrappers(model: nn.Module, decoder: nn.Module) -> Iterator[nn.Module]:
+    """The modules around a decoder, the model itself first."""
+    path = next(name for name, module in model.named_modules() if module is decoder)
+    parts = path.split(".") if path else []
+    for depth in range(len(parts)):
+        yield model.get_submodule(".".join(parts[:depth]))
+
+
+_UNKNOWN = object()
+_outer_mask: ContextVar[Any] = ContextVar("outer_mask", default=_UNKNOWN)
+_prompt_width: ContextVar[int | None] = ContextVar("prompt_width", default=None)
+"""Padded width of the prompt of the `generate` that runs; of each thread its own."""
+
+_told: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+_telling = threading.Lock()
 
 
 @contextmanager
-def _generate_told(model: Any, prompt_width: list[int]) -> Iterator[None]:
-    """Note the padded width of the prompt while `model.generate` runs."""
-    inner, own = model.generate, "generate" in vars(model)
+def _generate_told(model: Any) -> Iterator[None]:
+    """Note the padded width of the prompt while `model.generate` runs.
 
-    def generate(*args: Any, **kwargs: Any) -> Any:
-        prompt = args[0] if args else None
-        for name in ("inputs", "input_ids", "inputs_embeds"):
-            prompt = kwargs.get(name) if prompt is None else prompt
-        prompt_width.append(1 if prompt is None else prompt.shape[1])
-        try:
-            return inner(*args, **kwargs)
-        finally:
-            prompt_width.pop()
-
-    model.generate = generate
+    Blocks may end in another order than they began: the first one puts the note there, and
+    whichever is the last one takes it away.
+    """
+    with _telling:
+        if not _told.get(model):
+            model.generate = _Telling(model.generate, vars(model).get("generate"))
+        _told[model] = _told.get(model, 0) + 1
     try:
         yield
     finally:
-        if own:
-            model.generate = inner
-        else:
-            del model.generate
+        with _telling:
+            _told[model] -= 1
+            if not _told[model]:
+                own = model.generate.own
+                del model.generate
+                if own is not None:
+                    model.generate = own
+
+
+@dataclass(frozen=True)
+class _Telling:
+    """`generate` that notes the width of its prompt; `own` is what the model had of its own."""
+
+    inner: Callable[..., Any]
+    own: Callable[..., Any] | None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        prompt = args[0] if args else None
+        for name in ("inputs", "input_ids", "inputs_embeds"):
+            prompt = kwargs.get(name) if prompt is None else prompt
+        noted = _prompt_width.set(1 if prompt is None else prompt.shape[1])
+        try:
+            return self.inner(*args, **kwargs)
+        finally:
+            _prompt_width.reset(noted)
 
 
 @torch.no_grad()
@@ -198,7 +267,9 @@ def capture(
         inputs: Arguments of the forward pass.
         select: Activations (b, s, d) -> what is kept, (b, ...).
         site: Where to read.
-        layers: Layers to read; all by default. Layer -1 of block_output is the embedding.
+        layers: Layers to read; all by default. Layer -1 of block_output is what the EMBEDDING
+            MODULE writes (learned positions and scales come after it), or the first block's input
+            where the embedding is narrower than the residual stream (OPT-350M).
 
     Returns:
         (b, l, ...), float32 on the CPU.
@@ -216,11 +287,18 @@ def capture(
         return change
 
     def embedding(_module: nn.Module, given: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        x = given[0] if given else kwargs["hidden_states"]
-        kept[-1] = select(x).float()
+        x = given[0] if given else next(iter(kwargs.values()))
+        if -1 not in kept:
+            kept[-1] = select(x).float()
+
+    def embedded(_module: nn.Module, _given: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.shape[-1] == layout.hidden_size:
+            kept[-1] = select(output).float()
 
     with ExitStack() as stack:
         if -1 in wanted:
+            source = model.get_input_embeddings()  # type: ignore[operator]
+            stack.callback(source.register_forward_hook(embedded).remove)
             first = layout.blocks[0].register_forward_pre_hook(embedding, with_kwargs=True)
             stack.callback(first.remove)
         stack.enter_context(

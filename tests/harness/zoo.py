@@ -64,10 +64,25 @@ CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     "mixtral": ("MixtralConfig", {**LLAMA, "num_local_experts": 2, "sliding_window": None}),
 }
 
+MORE: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt_neo": (
+        "GPTNeoConfig",
+        {
+            "hidden_size": WIDTH,
+            "num_layers": 4,
+            "num_heads": HEADS,
+            "attention_types": [[["global", "local"], 2]],
+            "window_size": 128,
+            "max_position_embeddings": 256,
+        },
+    ),
+}
+"""Rarer architectures, which fewer tests go through."""
+
 
 def made(name: str, **more: Any) -> Any:
     """A seeded model of an architecture."""
-    kind, settings = CONFIGS[name]
+    kind, settings = {**CONFIGS, **MORE}[name]
     config = getattr(transformers, kind)(
         vocab_size=len(character_tokenizer()),
         pad_token_id=0,

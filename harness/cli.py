@@ -19,6 +19,7 @@ COMMANDS = {
     "fit": "fit a steering vector on a task's train split and save it",
     "sweep": "one method over layers, coefficients and numbers of heads, on one task",
     "gate": "compare records with a committed baseline; exit 1 on a regression",
+    "status": "what is done, running, failed and left of a comparison, from its folder alone",
     "report": "write the report anew from the records of a folder",
     "ls": "list methods, tasks and arms",
     "validate": "check task files for what lm-eval would pass over in silence",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
+from types import MappingProxyType
 
 from reports.claim import answers, summary, verdict
 from reports.comparison import Comparison, by_model
@@ -35,13 +37,19 @@ class Paths:
     latex: Path
 
 
-def write(out: Path, records: Sequence[Record], timings: Path | None = None) -> Paths:
+def write(
+    out: Path,
+    records: Sequence[Record],
+    timings: Path | None = None,
+    failures: Mapping[str, str] = MappingProxyType({}),
+) -> Paths:
     """Write the report of some records into a folder.
 
     Args:
         out: The folder.
         records: Of one or more models.
         timings: pytest-benchmark JSON, added as a table.
+        failures: Why something asked for could not be measured, by its name.
 
     Raises:
         ValueError: there is nothing to compare.
@@ -50,8 +58,9 @@ def write(out: Path, records: Sequence[Record], timings: Path | None = None) -> 
     several = len(comparisons) > 1
     timed = [timing_table(timings)] if timings else []
     curves = [figure for t in timed if (figure := timing_figure(t, out / "figures"))]
+    said = list(starmap(_failed, failures.items()))
     chapters = [
-        _chapter(comparison, out / "figures", f"{number}-" if several else "", timed, curves)
+        _chapter(comparison, out / "figures", f"{number}-" if several else "", timed, curves, said)
         for number, comparison in enumerate(comparisons)
     ]
     paths = Paths(out / "report.md", out / "report.html", out / "report.csv", out / "report.tex")
@@ -82,10 +91,11 @@ def _chapter(
     prefix: str,
     timed: Sequence[Table],
     curves: Sequence[Figure],
+    more_warnings: Sequence[str],
 ) -> Chapter:
     return Chapter(
         model=comparison.model,
-        warnings=_warnings(comparison),
+        warnings=[*_warnings(comparison), *more_warnings],
         verdict=verdict(comparison),
         answers=answers(comparison),
         tables=[*tables(comparison), *timed],
@@ -111,6 +121,10 @@ def _warnings(comparison: Comparison) -> list[str]:
     if any(record.provenance.get("dirty") for record in comparison.records):
         found.append("Some records were measured with uncommitted changes.")
     return found
+
+
+def _failed(name: str, reason: str) -> str:
+    return f"Not measured: {name}: {reason}"
 
 
 def _facts(comparison: Comparison) -> dict[str, str]:

@@ -171,6 +171,7 @@ class Evaluator:
     def measure(self, asked: Asked, tasks: tuple[str, ...], arms: list[Arm]) -> list[Record]:
         """The records of some of the cases asked for, one per seed."""
         from harness.comparing.grid import Grid
+        from harness.comparing.local import Local
 
         grid = Grid(tasks, arms, asked.seeds, asked.budget)
-        return grid.run(self.tuner(asked), self.out)
+        return grid.run(Local(self.tuner(asked)), self.out)

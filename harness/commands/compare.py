@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
+from harness.commands.executor import executor, executor_options
 from harness.commands.options import (
     include_methods,
     judge_check_option,
@@ -11,7 +13,6 @@ from harness.commands.options import (
     method_option,
     model_options,
     numbers,
-    open_session,
     out_option,
     positive,
     quiet,
@@ -51,13 +52,18 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="compare methods at equal strength: coefficients give this KL from the unsteered "
         "model on neutral text, and only the other settings are tuned",
     )  # fmt: skip
+    group.add_argument(
+        "--dry_run", action="store_true",
+        help="print the cells, their number, and what time and memory the records at hand suggest",
+    )  # fmt: skip
+    executor_options(parser)
     out_option(parser, "out", "records and report; the same command again continues there")
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Measure what is missing and write the report."""
     quiet()
-    from harness.measuring.judging import read_checks
+    from harness.measuring.judging import Judging, read_checks
 
     include_methods(arguments.include_method)
     found = sources(arguments)
@@ -66,26 +72,37 @@ def execute(arguments: argparse.Namespace) -> int:
     arms = choose_arms(named, found, tasks)
     checks = read_checks(arguments.judge_check, found.behaviour(tasks))
     arguments_of(arguments.model, arguments.model_args)
+    if arguments.dry_run:
+        from harness.commands.status import forecast
+
+        seeds = arguments.seeds
+        return forecast(tasks, arms, seeds, arguments.budget, arguments.output_path)
     out = writable(arguments.output_path)
 
     from harness.commands.progress import display
     from harness.commands.screen import show
+    from harness.comparing.arm import rejudged
+    from harness.comparing.grid import CellsFailed, Grid
 
+    grid = Grid(tasks, arms, arguments.seeds, arguments.budget, arguments.dose)
+    failures: dict[str, str] = {}
     with display() as progress:
         progress.begin("loading")
         progress.now(arguments.model)
-        session = open_session(arguments, found)
-        session.dose, session.judging.checks = arguments.dose, checks
-        from harness.comparing.arm import rejudged
-        from harness.comparing.grid import Grid
-        from harness.tuning.chosen import Tuner
-
-        grid = Grid(tasks, arms, arguments.seeds, arguments.budget)
-        records = grid.run(Tuner(session, out), out, progress)
-        records = rejudged(session, records, out) if checks else records
+        try:
+            records = grid.run(executor(arguments, out), out, progress)
+        except CellsFailed as problem:
+            if not problem.records:
+                raise
+            records, failures = problem.records, problem.failures
+        if checks:
+            judging = Judging(found.judges[1:], encoder=found.encoder, checks=checks)
+            records = rejudged(judging, found, records, out)
         progress.begin("writing")
         from reports.writer import write
 
-        paths = write(out, records)
+        paths = write(out, records, failures=failures)
     show(records, paths)
-    return 0
+    for name, reason in failures.items():
+        print(f"steergauge: {name}: {reason}", file=sys.stderr)
+    return 2 if failures else 0

@@ -17,9 +17,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Read the records and write every form of the report."""
     from harness.commands.screen import show
+    from harness.comparing.ledger import Ledger
     from reports.record import load_all
     from reports.writer import write
 
     records = load_all(arguments.folder)
-    show(records, write(arguments.folder, records, arguments.timings))
+    failures = Ledger(arguments.folder).failures()
+    show(records, write(arguments.folder, records, arguments.timings, failures))
     return 0

@@ -14,8 +14,10 @@ from harness.measuring.provenance import provenance
 from reports import Record
 
 if TYPE_CHECKING:
+    from harness.measuring.judging import Judging
     from harness.measuring.rounds import Rounds
     from harness.measuring.session import Measured, Session
+    from harness.measuring.sources import Sources
     from harness.measuring.spec import RunSpec
     from harness.tuning.chosen import Chosen, Tuner
     from harness.tuning.fit import Fitted
@@ -40,7 +42,9 @@ def evaluate(tuner: Tuner, specs: Sequence[RunSpec]) -> list[Record]:
     ]
 
 
-def rejudged(session: Session, records: Sequence[Record], out: Path) -> list[Record]:
+def rejudged(
+    judging: Judging, sources: Sources, records: Sequence[Record], out: Path
+) -> list[Record]:
     """Records that say what is known of their judges now; those that change are written anew.
 
     A judge's accuracy on texts from elsewhere is no part of what was asked, so that a finished
@@ -51,7 +55,7 @@ def rejudged(session: Session, records: Sequence[Record], out: Path) -> list[Rec
     for record in records:
         name = record.spec["task"]
         if name not in known:
-            known[name] = session.judging.facts(session.sources.load(name))
+            known[name] = judging.facts(sources.load(name))
         facts = known[name]
         if facts != record.provenance.get("classifier"):
             record = replace(record, provenance={**record.provenance, "classifier": facts})

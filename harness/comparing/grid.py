@@ -1,8 +1,8 @@
 """A comparison as a grid of measurements: tasks x seeds x arms, resumed where it stopped.
 
 First each task's searches and fits, so that what they share (captured activations) is captured once
-and forgotten with the task; then each arm, all its tasks in one pass. Every search, vector and arm
-is on disk before the next one begins.
+and forgotten with the task; then each arm, all its tasks in one pass. Every search, vector and
+record is on disk before the next cell begins.
 """
 
 from __future__ import annotations
@@ -12,12 +12,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from harness.comparing.arm import evaluate
-from harness.measuring.session import Session
+from harness.comparing.cells import Cell, cells, recorded
+from harness.comparing.ledger import Ledger
+from harness.errors import UsageError
 from harness.measuring.spec import BUDGET, Arm, RunSpec
 from harness.tuning.chosen import Tuner
 from reports import Record
 from reports.record import FOLDER
+
+
+class CellsFailed(UsageError):
+    """Some cells of a grid could not be done.
+
+    Attributes:
+        failures: Reasons by cell.
+        records: What the others measured.
+    """
+
+    def __init__(self, failures: dict[str, str], records: list[Record]) -> None:
+        self.failures, self.records = failures, records
+        reasons = list(dict.fromkeys(failures.values()))
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        super().__init__(f"{len(failures)} cells failed: {reasons[0]}{more}")
+
+
+class Executor(Protocol):
+    """Where cells run: `local.Local` or `on_ray.OnRay`."""
+
+    def specs(self, plan: Grid) -> list[list[RunSpec]]:
+        """The measurements of a grid on the model that is there."""
+
+    def run(self, cells: Sequence[Cell], out: Path, progress: Progress) -> dict[str, str]:
+        """Run cells that need nothing of one another; reasons of those that failed, by name."""
 
 
 class Progress(Protocol):
@@ -55,56 +81,42 @@ class Grid:
         arms: Arms of each.
         seeds: Seeds of demonstrations, fits, controls and the choice of configurations.
         budget: Configurations that each method gets on each task.
+        dose: Nats per token at which methods are compared; None tunes coefficients instead.
     """
 
     tasks: Sequence[str]
     arms: Sequence[Arm]
     seeds: Sequence[int] = (0,)
     budget: int = BUDGET
+    dose: float | None = None
 
-    def specs(self, session: Session) -> list[list[RunSpec]]:
+    def specs(self, tuner: Tuner) -> list[list[RunSpec]]:
         """The measurements of each arm and seed, one per task."""
         return [
-            [session.spec(task, arm, seed, self.budget) for task in self.tasks]
+            [tuner.session.spec(task, arm, seed, self.budget, self.dose) for task in self.tasks]
             for seed in self.seeds
             for arm in self.arms
         ]
 
-    def run(self, tuner: Tuner, out: Path, progress: Progress | None = None) -> list[Record]:
-        """Measure what is not yet on disk below `out`; return every record of the grid."""
+    def run(self, executor: Executor, out: Path, progress: Progress | None = None) -> list[Record]:
+        """Measure what is not yet on disk below `out`; return every record of the grid.
+
+        Raises:
+            CellsFailed: some cells could not be done; it holds the records of the others.
+        """
         progress = progress or Silent()
-        by_arm = self.specs(tuner.session)
-        every = [spec for specs in by_arm for spec in specs]
-        steered = [spec for spec in every if spec.arm.method]
-        progress.begin("tuning", len({_search(spec) for spec in steered}))
-        for task in self.tasks:
-            with tuner.remembering():
-                self._fit(tuner, [spec for spec in steered if spec.task == task], out, progress)
-        progress.begin("measuring", len(every))
-        for specs in by_arm:
-            progress.now(f"{specs[0].arm.name}, seed {specs[0].seed}")
-            missing = [spec for spec in specs if not _done(spec, out)]
-            for record in evaluate(tuner, missing) if missing else ():
-                record.save(out)
-            progress.done(len(specs))
+        by_arm = executor.specs(self)
+        tuning, measuring = cells(by_arm)
+        Ledger(out).plan([*tuning, *measuring])
+        failures = {}
+        for phase in (tuning, measuring):
+            left = [cell for cell in phase if cell.missing(out)]
+            progress.begin(phase[0].kind if phase else "tuning", len(phase))
+            progress.done(len(phase) - len(left))
+            failures.update(executor.run(left, out, progress))
+        every = [spec for specs in by_arm for spec in specs if recorded(spec, out)]
         ordered = sorted(every, key=lambda spec: self.tasks.index(spec.task))
-        return [Record.load(out / FOLDER / spec.run_id) for spec in ordered]
-
-    def _fit(self, tuner: Tuner, specs: Sequence[RunSpec], out: Path, progress: Progress) -> None:
-        """Search for a task's arms and fit their vectors, before anything is measured."""
-        found = set()
-        for spec in specs:
-            progress.now(f"{spec.task} {spec.arm.tuned}, seed {spec.seed}")
-            if not _done(spec, out):
-                tuner.vector(spec)
-            progress.done(_search(spec) not in found)
-            found.add(_search(spec))
-
-
-def _done(spec: RunSpec, out: Path) -> bool:
-    return (out / FOLDER / spec.run_id / "record.json").exists()
-
-
-def _search(spec: RunSpec) -> tuple[str, str | None, int]:
-    """What identifies a search within a grid."""
-    return spec.task, spec.arm.tuned, spec.seed
+        records = [Record.load(out / FOLDER / spec.run_id) for spec in ordered]
+        if failures:
+            raise CellsFailed(failures, records)
+        return records

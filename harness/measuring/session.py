@@ -64,7 +64,6 @@ class Session:
         chat_template: Put prompts into the model's chat template.
         gen_kwargs: Added to every task's generation settings.
         max_memory: Bytes that a branched pass may take; None leaves it to `steering`.
-        dose: Nats per token at which methods are compared; None tunes the coefficient instead.
     """
 
     lm: SteeredLM
@@ -75,7 +74,6 @@ class Session:
     chat_template: bool = False
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
     max_memory: int | None = None
-    dose: float | None = None
 
     def __post_init__(self) -> None:
         self.model_hash = identity(self.lm)
@@ -88,7 +86,14 @@ class Session:
         """Measures doses on the model."""
         return Gauge(self.lm.model, self.lm.tokenizer)
 
-    def spec(self, task: str, arm: Arm, seed: int = 0, budget: int = BUDGET) -> RunSpec:
+    def spec(
+        self,
+        task: str,
+        arm: Arm,
+        seed: int = 0,
+        budget: int = BUDGET,
+        dose: float | None = None,
+    ) -> RunSpec:
         """Say what one measurement on this model is."""
         metadata = self.sources.metadata(task)
         few = "few_shot" in arm.prompting
@@ -106,7 +111,7 @@ class Session:
             limit=self.limit,
             chat_template=self.chat_template,
             gen_kwargs=self.gen_kwargs,
-            dose=self.dose if arm.method else None,
+            dose=dose if arm.method else None,
             method_code=code_of(*filter(None, (arm.method, arm.matched))),
         )
 

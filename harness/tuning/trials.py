@@ -101,7 +101,7 @@ class Trials:
         vectors = [vector for _, vector, _, _ in fits if vector is not None]
         started = time.perf_counter()
         prompts, answers = self.measurement.token_ids()
-        found = sweep(self.session.lm.model, prompts, answers, vectors)
+        found = sweep(self.session.lm.model, prompts, answers, vectors) if vectors else []
         share = (time.perf_counter() - started) / max(1, len(vectors))
         outcomes, number = [], 0
         for settings, vector, error, seconds in fits:

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from harness.cli import main
 from harness.commands.options import key_values
-from harness.comparing import grid
+from harness.comparing import cells
 from harness.measuring.spec import RunSpec
 from harness.tuning.chosen import Tuner
 from harness.tuning.trials import Trials
@@ -63,7 +63,7 @@ def test_an_interrupted_run_continues_where_it_stopped(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert compare(checkpoint, pairs, whole) == 0
     measured: list[str] = []
-    evaluate = grid.evaluate
+    evaluate = cells.evaluate
 
     def interrupted(tuner: Tuner, specs: list[RunSpec]) -> Any:
         if len(measured) == 3:
@@ -71,7 +71,7 @@ def test_an_interrupted_run_continues_where_it_stopped(
         measured.extend(spec.run_id for spec in specs)
         return evaluate(tuner, specs)
 
-    monkeypatch.setattr(grid, "evaluate", interrupted)
+    monkeypatch.setattr(cells, "evaluate", interrupted)
     assert compare(checkpoint, pairs, parts) == 130
     assert {record.run_id for record in load_all(parts)} == set(measured)
     measured[:] = ["none"] * 4  # not interrupted again, and counted from here

@@ -124,12 +124,12 @@ def test_further_judges_read_the_same_outputs(session: Session) -> None:
 
 def test_a_finished_record_learns_of_texts_from_elsewhere(session: Session, tmp_path: Path) -> None:
     record = measured(session)
-    assert rejudged(session, [record], tmp_path / "out") == [record]
+    assert rejudged(session.judging, session.sources, [record], tmp_path / "out") == [record]
     assert not (tmp_path / "out").exists()
     file = tmp_path / "a.0"
     file.write_text("Move, you idiot.\tPlease move.\nShut up, fool!\tCould you be quiet, please?\n")
     session.judging.checks = {TASK: (file,)}
-    (again,) = rejudged(session, [record], tmp_path / "out")
+    (again,) = rejudged(session.judging, session.sources, [record], tmp_path / "out")
     assert Record.load(tmp_path / "out" / "records" / record.run_id) == again
     found = again.provenance["classifier"]
     assert found["outside"]["files"] == ["a.0"]

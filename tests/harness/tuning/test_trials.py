@@ -34,8 +34,10 @@ def session(checkpoint: Path, tmp_path: Path) -> Session:
     return Session(lm, "hf", {}, Sources(data=(str(file),)))
 
 
-def trials(session: Session, method: str, task: str = "tiny-pairs") -> Trials:
-    spec = session.spec(task, Arm(method, method=method))
+def trials(
+    session: Session, method: str, task: str = "tiny-pairs", dose: float | None = None
+) -> Trials:
+    spec = session.spec(task, Arm(method, method=method), dose=dose)
     return Trials(session, Tuner(session).fitter, spec, method)
 
 
@@ -73,8 +75,7 @@ def test_a_setting_that_breaks_the_model_is_a_result(session: Session, how: str)
 
 
 def test_a_dose_sets_the_coefficient(session: Session) -> None:
-    session.dose = 0.05
-    own = trials(session, "icv")
+    own = trials(session, "icv", dose=0.05)
     found = own.search()
     assert "coefficient" not in found.space
     for trial in found.trials:

@@ -1,0 +1,104 @@
+"""Cells: the units of a comparison.
+
+Each leaves all that it finds on disk, so that any process may run it, twice does no harm, and
+nothing that is there is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness.comparing.arm import evaluate
+from harness.errors import UsageError
+from reports.record import FOLDER
+
+if TYPE_CHECKING:
+    from harness.measuring.spec import RunSpec
+    from harness.tuning.chosen import Tuner
+
+Now = Callable[[str], None]
+"""Told what is being worked on."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of work.
+
+    Attributes:
+        kind: `tuning`: a task's searches and fits for one seed, which share what they capture;
+            `measuring`: an arm's pass over all its tasks.
+        name: For people.
+        specs: The measurements that it serves.
+    """
+
+    kind: Literal["tuning", "measuring"]
+    name: str
+    specs: tuple[RunSpec, ...]
+
+    @property
+    def id(self) -> str:
+        """12 hex digits over what is asked."""
+        asked = " ".join([self.kind, *(spec.run_id for spec in self.specs)])
+        return hashlib.sha256(asked.encode()).hexdigest()[:12]
+
+    def missing(self, out: Path) -> list[RunSpec]:
+        """The measurements that are not yet on disk."""
+        return [spec for spec in self.specs if not recorded(spec, out)]
+
+    def run(self, tuner: Tuner, out: Path, now: Now = lambda _: None) -> None:
+        """Do what is missing; a task that cannot be steered does not keep the others.
+
+        Raises:
+            UsageError: the reasons, task by task.
+        """
+        ready, reasons = [], []
+        with tuner.remembering():
+            for spec in self.missing(out):
+                now(f"{spec.task} {spec.arm.name}, seed {spec.seed}")
+                try:
+                    if spec.arm.method:
+                        tuner.vector(spec)
+                    ready.append(spec)
+                except ValueError as problem:
+                    reasons.append(f"{spec.task} {spec.arm.name}: {_line(problem)}")
+        if ready and self.kind == "measuring":
+            now(f"{self.name}: {len(ready)} tasks")
+            for record in evaluate(tuner, ready):
+                record.save(out)
+        if reasons:
+            raise UsageError("; ".join(reasons))
+
+
+def cells(by_arm: Sequence[Sequence[RunSpec]]) -> tuple[list[Cell], list[Cell]]:
+    """The cells of a grid: those that tune, and those that measure and need the first ones.
+
+    Args:
+        by_arm: The measurements of each arm and seed, one per task.
+    """
+    searched: dict[tuple[str, int], list[RunSpec]] = {}
+    for specs in by_arm:
+        for spec in specs:
+            if spec.arm.method:
+                searched.setdefault((spec.task, spec.seed), []).append(spec)
+    tuning = [
+        Cell("tuning", f"{task}, seed {seed}", tuple(specs))
+        for (task, seed), specs in searched.items()
+    ]
+    measuring = [
+        Cell("measuring", f"{specs[0].arm.name}, seed {specs[0].seed}", tuple(specs))
+        for specs in by_arm
+    ]
+    return tuning, measuring
+
+
+def recorded(spec: RunSpec, out: Path) -> bool:
+    """Whether a measurement is on disk."""
+    return (out / FOLDER / spec.run_id / "record.json").exists()
+
+
+def _line(problem: BaseException) -> str:
+    return " ".join(str(problem).split()) or type(problem).__name__

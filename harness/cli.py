@@ -13,6 +13,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn
 
+from harness.lm.launch import processes
+
 COMMANDS = {
     "compare": "measure every arm on both suites and write the report: the main job",
     "run": "measure a model, steered by a saved vector or not, on any lm-eval task",
@@ -74,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return pass_on(given[1:])
     chosen = next((word for word in given if word in COMMANDS), None)
     parsed = parser(chosen).parse_args(given)
+    if processes() > 1 and chosen != "compare":
+        return _say(f"several processes share the work of compare only; run {chosen} in one", USAGE)
     try:
         return int(parsed.execute(parsed))
     except KeyboardInterrupt:

@@ -22,7 +22,11 @@ from harness.commands.options import (
     writable,
 )
 from harness.comparing.choice import choose_arms
+from harness.lm.launch import local_rank
 from harness.lm.loading import arguments_of
+
+EXIT = (0, 2)
+"""When all was measured, and when something could not be."""
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -86,15 +90,18 @@ def execute(arguments: argparse.Namespace) -> int:
 
     grid = Grid(tasks, arms, arguments.seeds, arguments.budget, arguments.dose)
     failures: dict[str, str] = {}
-    with display() as progress:
+    with display(quiet=local_rank() > 0) as progress:
         progress.begin("loading")
         progress.now(arguments.model)
         try:
-            records = grid.run(executor(arguments, out), out, progress)
+            where = executor(arguments, out)
+            records = grid.run(where, out, progress)
         except CellsFailed as problem:
             if not problem.records:
                 raise
             records, failures = problem.records, problem.failures
+        if not where.leads:
+            return EXIT[bool(failures)]
         if checks:
             judging = Judging(found.judges[1:], encoder=found.encoder, checks=checks)
             records = rejudged(judging, found, records, out)
@@ -105,4 +112,4 @@ def execute(arguments: argparse.Namespace) -> int:
     show(records, paths)
     for name, reason in failures.items():
         print(f"steergauge: {name}: {reason}", file=sys.stderr)
-    return 2 if failures else 0
+    return EXIT[bool(failures)]

@@ -16,6 +16,7 @@ from harness.commands.options import (
     sources,
 )
 from harness.errors import UsageError
+from harness.lm.launch import processes
 
 if TYPE_CHECKING:
     from harness.comparing.grid import Executor
@@ -60,7 +61,11 @@ def executor(arguments: argparse.Namespace, out: Path) -> Executor:
             raise UsageError("--workers and --resources belong to --executor ray; add it")
         from harness.comparing.local import Local
 
-        return Local(open_tuner(arguments, out))
+        if processes() == 1:
+            return Local(open_tuner(arguments, out))
+        from harness.comparing.launched import Launched
+
+        return Launched(open_tuner(arguments, out))
     if where != "ray" and not where.startswith("ray://"):
         raise UsageError(f"--executor {where!r}: expected local, ray or ray://HOST:PORT")
     wrong = [n for n, v in arguments.resources.items() if not isinstance(v, int | float) or v < 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
 import time
@@ -21,8 +22,14 @@ EVERY = 30.0
 """Seconds between two lines at the most."""
 
 
-def display() -> Bars | Lines:
-    """Bars on a terminal, lines elsewhere; both on the standard error stream."""
+def display(*, quiet: bool = False) -> Bars | Lines:
+    """Bars on a terminal, lines elsewhere, on the standard error stream.
+
+    Args:
+        quiet: Show nothing: another process of the launch does.
+    """
+    if quiet:
+        return Lines(io.StringIO())
     return Bars() if sys.stderr.isatty() else Lines(sys.stderr)
 
 

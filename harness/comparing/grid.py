@@ -37,7 +37,11 @@ class CellsFailed(UsageError):
 
 
 class Executor(Protocol):
-    """Where cells run: `local.Local` or `on_ray.OnRay`."""
+    """Where cells run: `local.Local`, `launched.Launched` or `on_ray.OnRay`."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process plans, shows and reports."""
 
     def specs(self, plan: Grid) -> list[list[RunSpec]]:
         """The measurements of a grid on the model that is there."""
@@ -107,7 +111,8 @@ class Grid:
         progress = progress or Silent()
         by_arm = executor.specs(self)
         tuning, measuring = cells(by_arm)
-        Ledger(out).plan([*tuning, *measuring])
+        if executor.leads:
+            Ledger(out).plan([*tuning, *measuring])
         failures = {}
         for phase in (tuning, measuring):
             left = [cell for cell in phase if cell.missing(out)]

@@ -33,6 +33,11 @@ class Local:
 
     tuner: Tuner
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process plans, shows and reports."""
+        return True
+
     def specs(self, plan: Plan) -> list[list[RunSpec]]:
         """The measurements of a plan on this model."""
         return plan.specs(self.tuner)

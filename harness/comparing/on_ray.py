@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.comparing.ledger import Ledger
 from harness.comparing.local import Plan, run_cell
@@ -55,6 +55,8 @@ class OnRay:
     workers: int
     resources: Mapping[str, float] = field(default_factory=dict)
     address: str | None = None
+
+    leads: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Join or start the cluster.

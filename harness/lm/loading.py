@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from harness.lm.launch import alone, local_rank, processes
 from harness.lm.packaged import PACKAGED, gguf_file
 from harness.reference import REFERENCE, weights
 
@@ -33,6 +34,11 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
         UnsupportedModel: an edit at some site would not reach the logits.
     """
     arguments = dict(arguments_of(model, model_args))
+    if arguments.get("tp_plan"):
+        raise UsageError(
+            f"tp_plan={arguments['tp_plan']}: tensor parallelism splits heads between processes, "
+            "where an edit finds only a part of them; use parallelize=true, or accelerate launch"
+        )
     from transformers.utils.logging import disable_progress_bar
 
     from harness.lm.adapter import SteeredLM
@@ -42,7 +48,8 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
 
     arguments.setdefault("device", hflm.pop("device", None) or _device())
     try:
-        lm = SteeredLM(**arguments, **hflm)
+        with alone():
+            lm = SteeredLM(**arguments, **hflm)
     except OSError as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"cannot load {arguments['pretrained']!r}: {reason}") from error
@@ -52,11 +59,13 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
 
 
 def _device() -> str:
-    """The accelerator if there is one."""
+    """The accelerator if there is one, each process of a launch its own."""
     import torch
 
     found = torch.accelerator.current_accelerator(check_available=True)
-    return found.type if found else "cpu"
+    if found is None:
+        return "cpu"
+    return f"{found.type}:{local_rank()}" if processes() > 1 else found.type
 
 
 def arguments_of(model: str, model_args: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ Layers are 0-based blocks throughout; an edit at layer L changes the OUTPUT of b
 """
 
 import steering.methods  # noqa: F401  (registers the built-in ones)
-from steering.activations import last_token_hidden_states, mean_head_activations, prompt_ids
+from steering.activations import last_token_hidden_states, mean_head_activations
 from steering.attachment import Attachment
 from steering.checks import check_method
 from steering.edit import Edit
@@ -33,6 +33,7 @@ from steering.positions import POSITIONS
 from steering.probe import check_sites
 from steering.sites import SITES, Layout, resolve
 from steering.space import Choice, Integer, Real, SearchSpace, Shape
+from steering.tokens import prompt_ids
 from steering.vector import SteeringVector, attached_by_row
 
 __all__ = [

@@ -12,40 +12,9 @@ from steering.errors import NotFinite
 from steering.hooks import capture
 from steering.memo import recall
 from steering.sites import resolve
+from steering.tokens import prompt_ids
 
 BATCH = 16
-
-
-def prompt_ids(tokenizer: Any, texts: Sequence[str], *, bos: bool = False) -> list[list[int]]:
-    """Tokenise prompts as lm-eval's `hf` model does.
-
-    Args:
-        tokenizer: The model's tokenizer.
-        texts: n prompts.
-        bos: Put the BOS token first where the tokenizer has one and does not add it itself
-            (the function-vector paper does; lm-eval does not).
-
-    Returns:
-        n lists of token ids.
-    """
-    opening = tokenizer.bos_token
-    found = []
-    for text in texts:
-        begun = bool(opening) and text.startswith(opening)
-        ids = tokenizer.encode(text, add_special_tokens=False) if begun else tokenizer.encode(text)
-        if bos and opening and ids[:1] != [tokenizer.bos_token_id]:
-            ids = [tokenizer.bos_token_id, *ids]
-        found.append(ids)
-    return found
-
-
-def answer_ids(
-    tokenizer: Any, prompts: Sequence[str], answers: Sequence[str], *, bos: bool = False
-) -> tuple[list[list[int]], list[list[int]]]:
-    """Token ids of prompts and of their answers, tokenised in context as lm-eval does."""
-    asked = prompt_ids(tokenizer, prompts, bos=bos)
-    whole = prompt_ids(tokenizer, [p + a for p, a in zip(prompts, answers, strict=True)], bos=bos)
-    return asked, [both[len(p) :] for p, both in zip(asked, whole, strict=True)]
 
 
 def rows(sequences: Sequence[Sequence[int]], device: Any) -> tuple[dict[str, Tensor], Tensor]:
@@ -109,7 +78,7 @@ def last_token_hidden_states(
         texts: n texts.
         last_k: The mean over this many last tokens is taken.
         batch_size: Texts per forward pass.
-        bos: As in `prompt_ids`.
+        bos: As in `tokens.prompt_ids`.
 
     Returns:
         (n, l + 1, d), float32 on the CPU.
@@ -138,7 +107,7 @@ def mean_head_activations(
         tokenizer: Its tokenizer.
         prompts: n prompts.
         batch_size: Prompts per forward pass.
-        bos: As in `prompt_ids`.
+        bos: As in `tokens.prompt_ids`.
 
     Returns:
         (l, h, d_h), float32 on the CPU. Source: arXiv:2310.15213, section 2.3.

@@ -25,12 +25,12 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from steering.activations import answer_ids
 from steering.branching import Ids, Variant, answer_log_probs, patched_log_probs
 from steering.errors import BadExamples, NotFinite
 from steering.hooks import Change, changing
 from steering.memo import recall
 from steering.sites import resolve
+from steering.tokens import answer_ids
 
 Path = Literal["auto", "staged", "branching", "cached_prefix", "naive"]
 Target = Literal["first_token", "sequence"]
@@ -78,7 +78,7 @@ def indirect_effects(
         path: `auto` takes the fastest one that a probe shows to be right.
         target: What counts as the answer: its first token's probability, or the mean
             log-probability of all its tokens.
-        bos: As in `activations.prompt_ids`.
+        bos: As in `tokens.prompt_ids`.
     """
 
     def compute() -> Effects:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 
-from steering.activations import prompt_ids, rows
+from steering.activations import rows
 from steering.hooks import changing
+from steering.tokens import prompt_ids
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness.lm.adapter import SteeredLM
 from steering import mean_head_activations, resolve
-from steering.activations import answer_ids
+from steering.tokens import answer_ids
 from steering.effects import PATHS
 from steering.prompts import shuffled_prompts
 from task_defs import examples

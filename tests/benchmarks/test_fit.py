@@ -12,7 +12,7 @@ from harness.measuring.measurement import Measurement
 from harness.measuring.prompting import prompt
 from harness.measuring.sources import Sources
 from steering import Edit, FunctionVector, SteeringVector, resolve
-from steering.activations import prompt_ids
+from steering.tokens import prompt_ids
 from steering.effects import naive_log_probs
 from steering.prompts import correct_prompts, shuffled_prompts
 from steering.sweep import grid, sweep

@@ -63,6 +63,7 @@ class Attachment:
     calls: int = 0
     _batch: int | None = None
     _rows: tuple[Tensor, Tensor] | None = None
+    _after: Tensor | None = None
     _now: _Now = field(default_factory=_Now)
     _thread: int = field(default_factory=threading.get_ident)
     _beside: set[Attachment] = field(default_factory=set)
@@ -81,6 +82,19 @@ class Attachment:
         finally:
             self._rows = outer
 
+    @contextmanager
+    def ends(self, after: Tensor) -> Iterator[None]:
+        """State how many tokens of each left-padded prompt stand after its end.
+
+        Args:
+            after: White space that a word would swallow (b); see `steering.tokens`.
+        """
+        outer, self._after = self._after, after
+        try:
+            yield
+        finally:
+            self._after = outer
+
     def _begin(self, now: Pass) -> None:
         self._now.steered = self._steers(threading.get_ident())
         if not self._now.steered:
@@ -91,6 +105,8 @@ class Attachment:
             )
         if self._rows is not None:
             now.prompt_lengths, now.lengths = self._rows
+        if self._after is not None:  # a prompt may be generated from in several beams
+            now.after = self._after.repeat_interleave(now.batch // len(self._after))
         self._now.passing, self._now.counted = now, False
 
     def _steers(self, thread: int) -> bool:

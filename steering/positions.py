@@ -25,6 +25,7 @@ def mask(
     prompt_lengths: Tensor | None = None,
     lengths: Tensor | None = None,
     prompt_width: int | None = None,
+    after: Tensor | None = None,
 ) -> Tensor:
     """The edited tokens of one forward pass.
 
@@ -37,11 +38,12 @@ def mask(
         lengths: (b) real tokens of right-padded rows.
         prompt_width: Padded width of left-padded prompts. Without it a pass with an empty cache is
             all prompt, and every token after a filled cache is a generated one.
+        after: (b) tokens of left-padded prompts that stand after their end (`steering.tokens`).
 
     Returns:
         Boolean mask (b, s), or (1, s) where all rows agree.
     """
-    device = next((t.device for t in (lengths, attention_mask) if t is not None), None)
+    device = next((t.device for t in (lengths, attention_mask, after) if t is not None), None)
     index = torch.arange(past, past + width, device=device).unsqueeze(0)
     real = torch.ones_like(index, dtype=torch.bool)
     if prompt_lengths is not None and lengths is not None:
@@ -54,6 +56,7 @@ def mask(
             last = (index * real).amax(dim=1, keepdim=True)
         else:
             last = torch.full_like(index[:, :1], (prompt_width or past or width) - 1)
+            last = last if after is None else last - after.to(device).unsqueeze(1)
     if kind == "all":
         return real
     if kind == "prompt":
@@ -76,6 +79,7 @@ class Pass:
     prompt_lengths: Tensor | None = None
     lengths: Tensor | None = None
     prompt_width: int | None = None
+    after: Tensor | None = None
 
     def __post_init__(self) -> None:
         self._chosen: dict[str, slice | Tensor] = {}
@@ -91,13 +95,14 @@ class Pass:
                 prompt_lengths=self.prompt_lengths,
                 lengths=self.lengths,
                 prompt_width=self.prompt_width,
+                after=self.after,
             )
         return self._chosen[kind]
 
     def _slice(self, kind: str) -> slice | None:
         if kind == "all":
             return slice(0, self.width)
-        if self.lengths is not None:
+        if self.lengths is not None or self.after is not None:
             return None
         known = self.prompt_width or self.past
         if not known and self.attention_mask is not None:

@@ -37,10 +37,16 @@ class Swept:
     Attributes:
         log_probs: Of the answer's tokens (k, m), float32.
         greedy: Whether each token is the likeliest one (k, m).
+        before: Log-probabilities of the prompt's last tokens that are scored too (k, n), float32.
     """
 
     log_probs: Tensor
     greedy: Tensor
+    before: Tensor
+
+    def of(self, number: int) -> tuple[Tensor, Tensor]:
+        """One cell: every scored log-probability, and which tokens of the answer are likeliest."""
+        return torch.cat([self.before[number], self.log_probs[number]]), self.greedy[number]
 
 
 def sweep(
@@ -48,6 +54,7 @@ def sweep(
     prompts: Sequence[Ids],
     answers: Sequence[Ids],
     vectors: Sequence[SteeringVector],
+    before: Sequence[int] | None = None,
 ) -> list[Swept]:
     """Score answers under k steering vectors, each at its own coefficient.
 
@@ -57,17 +64,20 @@ def sweep(
         answers: n lists of token ids.
         vectors: k vectors. Those of one edit at BRANCHING positions are variants of branched
             passes, the others rows of plain ones.
+        before: How many of each prompt's last tokens are scored too (`tokens.Pair`).
 
     Returns:
         For each prompt the scores of its answer, as if each vector were attached alone.
     """
-    found: list[list[tuple[Sequence[int], Tensor, Tensor]]] = [[] for _ in prompts]
+    before = before or [0] * len(prompts)
+    found: list[list[tuple[Sequence[int], Tensor, Tensor, Tensor]]] = [[] for _ in prompts]
     path = best_path(model, prompts)
     fast = path in ("staged", "branching")
     branched = [number for number, vector in enumerate(vectors) if fast and _branches(vector)]
     if branched:
         edits = [(vectors[number].edits[0], vectors[number].coefficient) for number in branched]
         layers, finite = [edit.layer for edit, _ in edits], []
+        plain = _before_edits(model, prompts, before)
         for own, chosen, logits in branched_logits(
             model, prompts, answers, layers, _changes(edits), staged=path == "staged"
         ):
@@ -75,7 +85,7 @@ def sweep(
             scores = _scores(logits[:, 1:], [answers[i] for i in own])
             finite.append(scores[0].isfinite().all())
             for i, log_probs, greedy in zip(own, *scores, strict=True):
-                found[i].append((numbers, log_probs, greedy))
+                found[i].append((numbers, log_probs, greedy, plain[i].expand(len(numbers), -1)))
         if not bool(torch.stack(finite).all()):
             branched = []  # what breaks one copy reaches the others: 0 times NaN is NaN
     others = sorted(set(range(len(vectors))) - set(branched))
@@ -87,14 +97,36 @@ def sweep(
         for (i, number), row in zip(chunk, logits, strict=True):
             first, last = len(prompts[i]) - 1, len(prompts[i]) - 1 + len(answers[i])
             log_probs, greedy = _scores(row[None, None, first:last], [answers[i]])
-            found[i].append(([number], log_probs[0], greedy[0]))
+            ahead = _ahead(row, prompts[i], before[i])
+            found[i].append(([number], log_probs[0], greedy[0], ahead[None]))
     return [_swept(each) for each in found]
 
 
-def _swept(parts: Sequence[tuple[Sequence[int], Tensor, Tensor]]) -> Swept:
-    log_probs = in_order([(numbers, rows) for numbers, rows, _ in parts])
-    greedy = in_order([(numbers, rows) for numbers, _, rows in parts])
-    return Swept(log_probs.float().cpu(), greedy.cpu())
+def _swept(parts: Sequence[tuple[Sequence[int], Tensor, Tensor, Tensor]]) -> Swept:
+    log_probs = in_order([(numbers, values) for numbers, values, _, _ in parts])
+    greedy = in_order([(numbers, hits) for numbers, _, hits, _ in parts])
+    before = in_order([(numbers, values) for numbers, _, _, values in parts])
+    return Swept(log_probs.float().cpu(), greedy.cpu(), before.float().cpu())
+
+
+def _ahead(row: Tensor, prompt: Ids, count: int) -> Tensor:
+    """Log-probabilities (count) of a prompt's last tokens, given a row's logits (s, v)."""
+    first = len(prompt) - count
+    return answer_log_probs(row[None, None, first - 1 : first - 1 + count], [prompt[first:]])[0, 0]
+
+
+@torch.no_grad()
+def _before_edits(model: Any, prompts: Sequence[Ids], before: Sequence[int]) -> list[Tensor]:
+    """The same of every prompt, unsteered: edits at BRANCHING positions come later."""
+    none = torch.zeros(0, device=model.device)
+    found = [none] * len(prompts)
+    asked = [i for i in _longest_first(prompts) if before[i]]
+    for start in range(0, len(asked), ROWS):
+        chunk = asked[start : start + ROWS]
+        inputs, _ = rows([prompts[i][:-1] for i in chunk], model.device)
+        for i, row in zip(chunk, model(**inputs, use_cache=False).logits, strict=True):
+            found[i] = _ahead(row, prompts[i], before[i])
+    return found
 
 
 def _scores(logits: Tensor, answers: Sequence[Ids]) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from contextlib import AbstractContextManager, contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,8 +20,9 @@ from lm_eval.models.utils import Collator
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from harness.lm.arguments import BadArguments, refuse_unknown
-from harness.lm.prefixes import by_prefix, continued, prefill
-from harness.lm.proof import SilentNoOp, max_logit_change
+from harness.lm.encoding import IMPOSSIBLE, Encoding
+from harness.lm.prefixes import Prefixes, continued, prefill
+from harness.lm.proof import SilentNoOp
 from harness.lm.scoring import Answer, Batch, Request, Row, owned, owner_of, rows
 from harness.lm.vectors import Vectors
 from steering import SteeringVector, UnsupportedModel, resolve
@@ -75,7 +75,7 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         """
         self._vectors = self._proved = Vectors()
         self._owners: list[Owner] = []  # of the prompts that are generated from
-        self._prefixes_hold: bool | None = None
+        self._after: list[int] = []  # and how many tokens stand after their ends
         if pretrained is None:
             raise BadArguments(f"{self.alias} needs pretrained=MODEL (a hub id or a folder)")
         if coefficient is not None and vector is None:
@@ -85,7 +85,7 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         loads_model = isinstance(pretrained, str)
         refuse_unknown(self.alias, hflm, self.own_arguments, loads_model=loads_model)
         super().__init__(pretrained, **hflm)
-        self._encoded = lru_cache(maxsize=2**16)(super()._encode_pair)
+        self.encoding, self._prefixes = Encoding(self), Prefixes(self)
         if isinstance(vector, str | Path):
             vector = SteeringVector.from_pretrained(Path(vector), model=self.model)
         if vector is not None:
@@ -197,11 +197,16 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Answer]:
         """Log-probability and greediness of continuations, steered."""
-        answers: list[Answer] = super().loglikelihood(
-            owned(requests) if self._vectors.by_task else requests,
+        asked = owned(requests) if self._vectors.by_task else requests
+        answers: list[Answer] = [IMPOSSIBLE] * len(asked)
+        scored = self.encoding.scorable(asked)
+        found = self._loglikelihood_tokens(
+            [(args, *self._encode_pair(*args)) for _, args in scored],
             disable_tqdm=disable_tqdm or self.silent,
         )
-        self._vectors.require_proof(self._owners_of(requests))
+        for (place, _), answer in zip(scored, found, strict=True):
+            answers[place] = answer
+        self._vectors.require_proof(self._owners_of(requests) if scored else set())
         return answers
 
     def loglikelihood_rolling(
@@ -222,6 +227,7 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Generated continuations, steered."""
+        self.encoding.require_room(requests)
         answers: list[str] = super().generate_until(
             owned(requests) if self._vectors.by_task else requests,
             disable_tqdm=disable_tqdm or self.silent,
@@ -235,8 +241,8 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """HFLM's tokens of a prompt and its answer, made once: arms ask the same ones."""
-        found: tuple[list[int], list[int]] = self._encoded(context, continuation)
-        return found
+        pair = self.encoding.pair(context, continuation)
+        return list(pair.tokens[: pair.scored]), list(pair.tokens[pair.scored :])
 
     def _loglikelihood_tokens(
         self,
@@ -252,7 +258,9 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         answers: list[Answer] = [(math.nan, False)] * len(requests)
         silent = disable_tqdm or self.rank != 0
         with tqdm(total=len(requests), disable=silent, desc="Scoring") as progress:
-            for batch, logits in self._scored(rows(requests, merge=self.logits_cache), override_bs):
+            starts = map(self.encoding.starts, requests)
+            every = rows(requests, merge=self.logits_cache, starts=[*starts])
+            for batch, logits in self._scored(every, override_bs):
                 for place, text, answer in batch.answers(logits, self.softmax_dtype):
                     answers[place] = answer
                     if text is not None:
@@ -266,7 +274,7 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         """Every row in a batch with its logits (b, s, vocabulary)."""
         automatic = self.batch_size == "auto"
         size = (override_bs or 0) if automatic else self.batch_size
-        for shared, group in self._groups(every):
+        for shared, group in self._prefixes.groups(every):
             schedule = self._schedule(group) if automatic and not override_bs else None
             cache = self._prefill(group[0], shared) if shared else None
             for chunk in Collator.get_chunks(group, n=size, fn=schedule):
@@ -283,28 +291,6 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
 
     def _batch(self, chunk: Sequence[Row], start: int = 0) -> Batch:
         return Batch.of(chunk, self.max_length, self.device, start)
-
-    def _groups(self, every: Sequence[Row]) -> list[tuple[int, list[Row]]]:
-        """Rows by the prefix they share, where this model continues prefixes rightly."""
-        alone = [(0, list(every))]
-        if self._prefixes_hold is False or self.mixed_precision_dtype is not None:
-            return alone
-        groups = by_prefix(every, self.max_length)
-        shared, (row, *_) = groups[0] if groups else alone[0]
-        if shared and self._prefixes_hold is None:
-            self._prefixes_hold = self._continues(row, shared)
-        return alone if self._prefixes_hold is False else groups
-
-    def _continues(self, row: Row, shared: int) -> bool:
-        """Whether an unsteered row after its cached prefix has the logits of the whole row."""
-        whole = self._model_call(self._batch([row]).inputs)
-        try:
-            cache = prefill(self.model, row.tokens(self.max_length)[:shared])
-            rest = continued(self.model, cache, self._batch([row], shared).inputs)
-        except (RuntimeError, ValueError, TypeError, AttributeError):
-            return False  # a cache that cannot be repeated or continued
-        allowed = 1e-3 if rest.dtype == torch.float32 else 0.3
-        return max_logit_change(whole[:, -rest.shape[1] :], rest) <= allowed
 
     def _prefill(self, row: Row, shared: int) -> Any:
         """The KV cache of a row's first tokens, under its vector."""
@@ -333,13 +319,15 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         self._vectors.seconds += time.perf_counter() - started
 
     def tok_batch_encode(self, strings: Sequence[str], *args: Any, **kwargs: Any) -> Any:
-        """HFLM's encoding of the prompts that are generated from next; notes their owners."""
+        """HFLM's encoding of the prompts that are generated from next; notes owners and ends."""
         self._owners = [owner_of(text) for text in strings]
+        self._after = [self.encoding.after(text) for text in strings]
         return super().tok_batch_encode(strings, *args, **kwargs)
 
     def _model_generate(self, context: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         owners = self._owners if self._vectors.by_task else [None] * len(context)
-        with self._vectors.attached(self.model, owners):
+        after = torch.tensor(self._after, device=self.device) if any(self._after) else None
+        with self._vectors.attached(self.model, owners, after=after):
             output: Tensor = super()._model_generate(context, *args, **kwargs)
         unproven = {owner for owner in owners if self._vectors.unproven(owner, later=1)}
         if not unproven:
@@ -354,7 +342,7 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
             # the last written token is predicted, never read
             end = max(width, width + int(written[row]) - 1)
             tokens = output[row, padding:end].tolist()
-            split = width - padding
+            split = width - padding - self._after[row]
             request = (("", ""), tokens[:split], [*tokens[split:], 0])
             self._prove(Row(owner, [(0, request)]))
         return output

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from harness.lm.proof import max_logit_change
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
+    from harness.lm.adapter import SteeredLM
     from harness.lm.scoring import Row
 
 LEAST_TOKENS = 32
@@ -25,6 +28,44 @@ LEAST_TOKENS = 32
 
 LEAST_ROWS = 8
 """Fewer rows fill no batch, and would each be taken out of a fuller one."""
+
+
+class Prefixes:
+    """Groups of rows, where a model continues prefixes rightly; found out once, on a real row.
+
+    Args:
+        lm: The model inside lm-eval.
+
+    Attributes:
+        hold: What was found out; None before it was needed.
+    """
+
+    def __init__(self, lm: SteeredLM) -> None:
+        self.lm = lm
+        self.hold: bool | None = None
+
+    def groups(self, every: Sequence[Row]) -> list[tuple[int, list[Row]]]:
+        """Rows by the prefix that they share; all of them alone where the model cannot share."""
+        alone = [(0, list(every))]
+        if self.hold is False or self.lm.mixed_precision_dtype is not None:
+            return alone
+        groups = by_prefix(every, self.lm.max_length)
+        shared, (row, *_) = groups[0] if groups else alone[0]
+        if shared and self.hold is None:
+            self.hold = self._continues(row, shared)
+        return alone if self.hold is False else groups
+
+    def _continues(self, row: Row, shared: int) -> bool:
+        """Whether an unsteered row after its cached prefix has the logits of the whole row."""
+        model, tokens = self.lm.model, row.tokens(self.lm.max_length)
+        whole = self.lm._model_call(torch.tensor([tokens], device=model.device))
+        try:
+            cache = prefill(model, tokens[:shared])
+            rest = continued(model, cache, torch.tensor([tokens[shared:]], device=model.device))
+        except (RuntimeError, ValueError, TypeError, AttributeError):
+            return False  # a cache that cannot be repeated or continued
+        allowed = 1e-3 if rest.dtype == torch.float32 else 0.3
+        return max_logit_change(whole[:, -rest.shape[1] :], rest) <= allowed
 
 
 def by_prefix(rows: Sequence[Row], max_length: int) -> list[tuple[int, list[Row]]]:
@@ -43,8 +84,7 @@ def by_prefix(rows: Sequence[Row], max_length: int) -> list[tuple[int, list[Row]
     for owner in {rows[i].owner: None for i in whole}:
         own = [i for i in whole if rows[i].owner == owner]
         for size, members in _runs(sorted(own, key=lambda i: tokens[i]), tokens):
-            # the last prompt token is where edits begin and answers are predicted
-            shared = min(size, *(rows[i].prompt(len(tokens[i])) - 1 for i in members))
+            shared = min(size, *(rows[i].shareable(len(tokens[i])) for i in members))
             half = sum(len(tokens[i]) for i in members) / 2
             pays = shared >= LEAST_TOKENS and shared * len(members) >= half
             if pays and len(members) >= LEAST_ROWS:

@@ -63,10 +63,15 @@ class Row:
         owner: Whose vector steers it.
         asked: The requests, each with its place in the order asked; their continuations differ in
             the last token only.
+        before: Tokens of the continuation that belong to the prompt: lm-eval counts the white
+            space at a prompt's end to what is scored.
+        given: Tokens of the continuation that a generation from the prompt finds there.
     """
 
     owner: str | None
     asked: list[tuple[int, Request]]
+    before: int = 0
+    given: int = 0
 
     @property
     def request(self) -> Request:
@@ -81,10 +86,16 @@ class Row:
     def prompt(self, total: int) -> int:
         """Prompt tokens of an input of `total`; a rolling window's first token is its prompt."""
         text, _, target = self.request
-        return 1 if text is None else total - len(target) + 1
+        return 1 if text is None else total - len(target) + 1 + self.before
+
+    def shareable(self, total: int) -> int:
+        """First tokens at which nothing is edited and nothing scored is predicted."""
+        return min(self.prompt(total) - 1, total - len(self.request[2]))
 
 
-def rows(requests: Sequence[Request], *, merge: bool) -> list[Row]:
+def rows(
+    requests: Sequence[Request], *, merge: bool, starts: Sequence[tuple[int, int]] | None = None
+) -> list[Row]:
     """The rows that answer all requests, longest first, in HFLM's order.
 
     Requests that share their input, the end of their prompt and their owner share a row. (HFLM
@@ -93,13 +104,15 @@ def rows(requests: Sequence[Request], *, merge: bool) -> list[Row]:
     Args:
         requests: As lm-eval tokenised them.
         merge: Let requests share rows.
+        starts: `before` and `given` of each request.
     """
     found: dict[object, Row] = {}
     for place, request in enumerate(requests):
         text, context, target = request
         owner = owner_of(text[0]) if text else None
-        key = (tuple(context + target[:-1]), len(context), owner) if merge else place
-        found.setdefault(key, Row(owner, [])).asked.append((place, request))
+        start = starts[place] if starts else (0, 0)
+        key = (tuple(context + target[:-1]), len(context), start, owner) if merge else place
+        found.setdefault(key, Row(owner, [], *start)).asked.append((place, request))
     return sorted(found.values(), key=_longest_first)
 
 
@@ -166,6 +179,7 @@ class Batch:
         log_probs = F.log_softmax(logits[index[0], index[1]], dim=-1, dtype=dtype)  # (tokens, v)
         asked = [request for each in self.rows for request in each.asked]
         lengths = [len(target) for _, (_, _, target) in asked]
+        given = [each.given for each in self.rows for _ in each.asked]
         first, places = 0, []
         for each, size in zip(self.rows, sizes, strict=True):
             places += [*range(first, first + size)] * len(each.asked)
@@ -175,7 +189,7 @@ class Batch:
         picked = log_probs[where[0], where[1]].split(lengths)
         hits = (log_probs.argmax(dim=-1)[where[0]] == where[1]).split(lengths)
         sums = torch.stack([values.sum() for values in picked])
-        greedy = torch.stack([hit.all() for hit in hits])
+        greedy = torch.stack([hit[n:].all() for hit, n in zip(hits, given, strict=True)])
         both = torch.stack([sums.double(), greedy.double()], dim=1).tolist()
         answers = [(value, bool(hit)) for value, hit in both]
         return [(at, text, own) for (at, (text, _, _)), own in zip(asked, answers, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,11 @@ class Vectors:
 
     @contextmanager
     def attached(
-        self, model: Any, owners: Sequence[Owner], ends: Tensor | None = None
+        self,
+        model: Any,
+        owners: Sequence[Owner],
+        ends: Tensor | None = None,
+        after: Tensor | None = None,
     ) -> Iterator[None]:
         """Steer the passes of a block, each row under its owner's vector, and count them.
 
@@ -63,6 +67,7 @@ class Vectors:
             model: A Hugging Face decoder.
             owners: One for each row (b).
             ends: Prompt tokens and real tokens of right-padded rows (2, b).
+            after: Tokens after the end of left-padded prompts (b).
         """
         vectors = [self.of(owner) for owner in owners]
         first = vectors[0]
@@ -71,12 +76,12 @@ class Vectors:
             return
         alike = first is not None and all(vector is first for vector in vectors)
         attach = first.attached(model) if first and alike else attached_by_row(model, vectors)
-        with attach as attachment:
-            if ends is None:
-                yield
-            else:
-                with attachment.lengths(ends[0], ends[1]):
-                    yield
+        with attach as attachment, ExitStack() as stack:
+            if ends is not None:
+                stack.enter_context(attachment.lengths(ends[0], ends[1]))
+            if after is not None:
+                stack.enter_context(attachment.ends(after))
+            yield
         for owner in set(owners) & set(self.proofs):
             self.proofs[owner]["calls"] += attachment.calls
 

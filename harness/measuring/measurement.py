@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.instance import Instance
 
+from harness.errors import UsageError
+
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
 
     from harness.lm.adapter import SteeredLM
+    from steering.tokens import Pair
 
 Document = dict[str, Any]
 
@@ -49,6 +52,7 @@ class Measurement:
     ) -> None:
         self.lm, self.task = lm, task
         settings = request_settings(lm, chat_template)
+        self.delimiter = "" if chat_template else task.config.target_delimiter
         task.build_all_requests(limit=limit, rank=0, world_size=1, **settings)
         self.requests: dict[str, list[Instance]] = defaultdict(list)
         self.documents: dict[int, list[Instance]] = defaultdict(list)
@@ -63,23 +67,37 @@ class Measurement:
         alone = all(len(each) == 1 for each in asked)
         if not alone or set(self.requests) != {"loglikelihood"}:
             return False
-        longest = max(len(p) + len(a) for p, a in zip(*self.token_ids(), strict=True))
-        return longest <= int(self.lm.max_length)
+        longest = int(self.lm.max_length)
+        return all(not pair.empty and len(pair.tokens) <= longest for pair in self.pairs())
 
-    def token_ids(self) -> tuple[list[list[int]], list[list[int]]]:
-        """Every document's prompt and right answer, cut where lm-eval cuts them."""
-        prompts, answers = [], []
+    def pairs(self) -> list[Pair]:
+        """Every document's prompt and right answer, as the model reads them."""
+        found = []
         for instances in self.documents.values():
             request = instances[0]
             if request.request_type == "loglikelihood":
                 context, answer = request.args
             else:
-                context, target = request.args[0], self.task.doc_to_target(request.doc)
-                answer = f"{self.task.config.target_delimiter}{target}"
-            prompt, wanted = self.lm._encode_pair(context, answer)
-            prompts.append(prompt)
-            answers.append(wanted)
-        return prompts, answers
+                context, answer = request.args[0], self.task.doc_to_target(request.doc)
+                answer = f"{self.delimiter}{answer}"
+            found.append(self.lm.encoding.pair(context, answer))
+        return found
+
+    def token_ids(self) -> tuple[list[list[int]], list[list[int]]]:
+        """The tokens of every document's prompt and right answer.
+
+        Raises:
+            UsageError: an answer without a token of its own, or one that the model has no room for.
+        """
+        pairs, longest = self.pairs(), int(self.lm.max_length)
+        for number, pair in enumerate(pairs):
+            if pair.empty or len(pair.tokens) > longest:
+                what = "has no token" if pair.empty else f"and its prompt exceed {longest} tokens"
+                raise UsageError(
+                    f"{self.task.config.task}: the answer of document {number} {what}, so that a "
+                    "grid cannot score it; leave the document out or choose another task"
+                )
+        return [pair.prompt for pair in pairs], [pair.answer for pair in pairs]
 
     def ask(self) -> list[Document]:
         """Answer every request under the model's present steering.

@@ -100,18 +100,24 @@ class Trials:
             fits.append((*self._fit(settings), time.perf_counter() - started))
         vectors = [vector for _, vector, _, _ in fits if vector is not None]
         started = time.perf_counter()
-        prompts, answers = self.measurement.token_ids()
-        found = sweep(self.session.lm.model, prompts, answers, vectors) if vectors else []
+        asked = self.measurement.pairs()
+        prompts, answers = [pair.prompt for pair in asked], [pair.answer for pair in asked]
+        before = [pair.end - pair.scored for pair in asked]
+        given = [pair.own - pair.end for pair in asked]
+        found = sweep(self.session.lm.model, prompts, answers, vectors, before) if vectors else []
         share = (time.perf_counter() - started) / max(1, len(vectors))
         outcomes, number = [], 0
         for settings, vector, error, seconds in fits:
             scores: Sequence[float] = ()
             if vector is not None:
-                pairs = [(each.log_probs[number], each.greedy[number]) for each in found]
+                own = [each.of(number) for each in found]
                 number += 1
-                if all(bool(torch.isfinite(log_probs).all()) for log_probs, _ in pairs):
-                    given = [(float(lp.sum()), bool(hits.all())) for lp, hits in pairs]
-                    scores = [float(d[self.headline]) for d in self.measurement.score(given)]
+                if all(bool(torch.isfinite(log_probs).all()) for log_probs, _ in own):
+                    told = [
+                        (float(log_probs.sum()), bool(hits[start:].all()))
+                        for (log_probs, hits), start in zip(own, given, strict=True)
+                    ]
+                    scores = [float(d[self.headline]) for d in self.measurement.score(told)]
                 else:
                     error = f"logits are not finite at coefficient {vector.coefficient:g}"
             outcomes.append(Outcome(settings, scores, seconds + share, error))

@@ -10,9 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness.lm.adapter import SteeredLM
 from steering import mean_head_activations, resolve
-from steering.tokens import answer_ids
 from steering.effects import PATHS
 from steering.prompts import shuffled_prompts
+from steering.tokens import answer_ids
 from task_defs import examples
 from tests.benchmarks.conftest import DEVICE, Clock, ids, shaped
 

@@ -12,10 +12,10 @@ from harness.measuring.measurement import Measurement
 from harness.measuring.prompting import prompt
 from harness.measuring.sources import Sources
 from steering import Edit, FunctionVector, SteeringVector, resolve
-from steering.tokens import prompt_ids
 from steering.effects import naive_log_probs
 from steering.prompts import correct_prompts, shuffled_prompts
 from steering.sweep import grid, sweep
+from steering.tokens import prompt_ids
 from task_defs import examples
 from tests.benchmarks.conftest import Clock, ids
 

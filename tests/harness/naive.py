@@ -44,21 +44,29 @@ def logits(model: nn.Module, vector: SteeringVector | None, row: list[int], prom
 
 
 def greedy(
-    model: nn.Module, vector: SteeringVector | None, prompt: list[int], steps: int
+    model: nn.Module,
+    vector: SteeringVector | None,
+    prompt: list[int],
+    steps: int,
+    end: int | None = None,
 ) -> list[int]:
-    """The greedy continuation of a prompt."""
+    """The greedy continuation of a prompt, which ends before its last tokens if `end` says so."""
     row = list(prompt)
     for _ in range(steps):
-        row.append(int(logits(model, vector, row, len(prompt))[-1].argmax()))
+        row.append(int(logits(model, vector, row, end or len(prompt))[-1].argmax()))
     return row[len(prompt) :]
 
 
 def log_prob(
-    model: nn.Module, vector: SteeringVector | None, prompt: list[int], answer: list[int]
+    model: nn.Module,
+    vector: SteeringVector | None,
+    prompt: list[int],
+    answer: list[int],
+    end: int | None = None,
 ) -> float:
     """Sum of the log-probabilities of the answer's tokens."""
     total = 0.0
     for i, token in enumerate(answer):
-        last = logits(model, vector, prompt + answer[:i], len(prompt))[-1]
+        last = logits(model, vector, prompt + answer[:i], end or len(prompt))[-1]
         total += float(last.double().log_softmax(-1)[token])
     return total

@@ -45,7 +45,7 @@ def one_by_one(model: Any, vectors: list[SteeringVector]) -> Swept:
             torch.stack([row[token] for row, token in zip(found, ANSWER, strict=True)])
         )
         greedy.append(logits.argmax(dim=-1) == torch.tensor(ANSWER))
-    return Swept(torch.stack(log_probs), torch.stack(greedy))
+    return Swept(torch.stack(log_probs), torch.stack(greedy), torch.zeros(len(vectors), 0))
 
 
 @pytest.mark.parametrize("positions", ["last_prompt", "continuation", "all"])

@@ -10,7 +10,7 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-import harness.lm.adapter
+import harness.lm.prefixes
 from harness.lm.adapter import SteeredLM
 from harness.lm.prefixes import LEAST_ROWS, LEAST_TOKENS, by_prefix
 from harness.lm.scoring import Row, rows
@@ -67,7 +67,7 @@ def test_unsteered_scores_are_those_of_hf_for_fewer_tokens(folder: Path) -> None
     plain, ours = load(HFLM, folder), load(SteeredLM, folder)
     before, after = Counting(plain.model), Counting(ours.model)
     close(ours.loglikelihood(SCORING), plain.loglikelihood(SCORING))
-    assert ours._prefixes_hold, "no architecture of the matrix loses its prefixes unnoticed"
+    assert ours._prefixes.hold, "no architecture of the matrix loses its prefixes unnoticed"
     assert after.tokens < 0.6 * before.tokens
 
 
@@ -78,7 +78,7 @@ def test_steered_scores_are_those_of_whole_rows(
     ours = load(SteeredLM, folder)
     with ours.steer(vector(ours.model, positions)):
         shared = ours.loglikelihood(SCORING)
-        monkeypatch.setattr(harness.lm.adapter, "by_prefix", lambda every, _: [(0, list(every))])
+        monkeypatch.setattr(harness.lm.prefixes, "by_prefix", lambda every, _: [(0, list(every))])
         whole = ours.loglikelihood(SCORING)
     close(shared, whole)
     assert shared != ours.loglikelihood(SCORING)
@@ -88,11 +88,11 @@ def test_a_model_that_continues_prefixes_wrongly_reads_whole_rows(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, ours = load(HFLM, checkpoint), load(SteeredLM, checkpoint)
-    right = harness.lm.adapter.continued
-    monkeypatch.setattr(harness.lm.adapter, "continued", lambda *asked: right(*asked) + 1)
+    right = harness.lm.prefixes.continued
+    monkeypatch.setattr(harness.lm.prefixes, "continued", lambda *asked: right(*asked) + 1)
     seen = Counting(ours.model)
     close(ours.loglikelihood(SCORING), plain.loglikelihood(SCORING))
-    assert ours._prefixes_hold is False
+    assert ours._prefixes.hold is False
     assert max(seen.widths) > len(SHOTS)
 
 

@@ -52,7 +52,9 @@ def alone(own: Trials, settings: dict[str, object]) -> list[float]:
 @pytest.mark.parametrize("method", ["fv", "icv"])
 @pytest.mark.parametrize("metric", ["acc", "target_logprob"])
 @pytest.mark.parametrize("how", ["swept", "one_by_one"])
-def test_given_answers(session: Session, method: str, metric: str, how: str) -> None:
+@pytest.mark.parametrize("chat", [False, True])
+def test_given_answers(session: Session, method: str, metric: str, how: str, chat: bool) -> None:
+    session.chat_template = chat
     own = trials(session, method)
     own.headline = metric
     assert own.measurement.scored

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
 
-    from harness.lm.adapter import SteeredLM
     from harness.lm.scoring import Request
 
 CUT_PROMPT = "prompts cut on the left"
@@ -40,7 +40,7 @@ class Encoding:
             scored counts as wrong and impossible.
     """
 
-    def __init__(self, lm: SteeredLM) -> None:
+    def __init__(self, lm: HFLM) -> None:
         self.lm = lm
         self.remarks: dict[str, Counter[str]] = {}
         self.pair: Callable[[str, str], Pair] = lru_cache(maxsize=2**16)(self._pair)

@@ -18,9 +18,9 @@ from harness.lm.proof import max_logit_change
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lm_eval.models.huggingface import HFLM
     from torch import Tensor
 
-    from harness.lm.adapter import SteeredLM
     from harness.lm.scoring import Row
 
 LEAST_TOKENS = 32
@@ -40,7 +40,7 @@ class Prefixes:
         hold: What was found out; None before it was needed.
     """
 
-    def __init__(self, lm: SteeredLM) -> None:
+    def __init__(self, lm: HFLM) -> None:
         self.lm = lm
         self.hold: bool | None = None
 

@@ -6,15 +6,21 @@ where precision is needed.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from reports.columns import pair, percent, seconds, signed, suite_title
-from reports.comparison import BASELINE, Comparison
+from reports.comparison import Comparison
 from reports.stats import Difference
 
 CLAIM = "ICV for behaviour, FV for precision"
 EXPECTED = {"precision": ("fv", "icv"), "behavior_shift": ("icv", "fv")}
 """Which method the claim favours in which suite, and over which."""
+READ = {
+    "joint": "joint (attribute × content × fluency)",
+    "attribute": "the attribute alone, as the papers do",
+}
+"""How a reading of behaviour is called."""
 
 
 @dataclass(frozen=True)
@@ -38,27 +44,48 @@ class Answer:
 
 def summary(comparison: Comparison) -> list[str]:
     """Which method for which suite, by how much, how sure, at what cost."""
-    first = verdict(comparison)
     lines = [
         f"{answer.suite}: the best steering method is {answer.arm} at {answer.value}"
         f"{', ' if answer.gain else ''}{answer.gain}; {answer.beside}."
         for answer in answers(comparison)
     ]
-    return [*([first] if first else []), *lines]
+    return [*verdicts(comparison), *lines]
 
 
-def verdict(comparison: Comparison) -> str | None:
-    """Whether the claim holds: only where both suites have both methods."""
-    found = {suite: _duel(comparison, suite) for suite in EXPECTED}
-    if any(duel is None for duel in found.values()):
+def verdicts(comparison: Comparison) -> list[str]:
+    """Whether the claim holds, under each reading of behaviour: ours first, then the papers'."""
+    found = [verdict(comparison, reading) for reading in readings(comparison)]
+    return [said for said in found if said]
+
+
+def readings(comparison: Comparison) -> list[str]:
+    """The metrics by which behaviour is read: the headline, then the attribute alone."""
+    tasks = comparison.suites.get("behavior_shift", [])
+    headlines = dict.fromkeys(comparison.headline(task) for task in tasks)
+    shared = all("attribute" in comparison.metrics(task) for task in tasks)
+    return list(dict.fromkeys([*headlines, *(["attribute"] if tasks and shared else [])]))
+
+
+def verdict(comparison: Comparison, reading: str) -> str | None:
+    """Whether the claim holds: only where both suites have both methods.
+
+    Args:
+        comparison: The records of a model.
+        reading: The metric of the behaviour suite; precision is read by its headline.
+    """
+    found = {
+        "precision": duel(comparison, "precision"),
+        "behavior_shift": duel(comparison, "behavior_shift", reading),
+    }
+    if any(each is None for each in found.values()):
         return None
-    favoured = {suite: duel.low > 0 for suite, duel in found.items() if duel}
-    opposed = {suite: duel.high < 0 for suite, duel in found.items() if duel}
+    favoured = {suite: each.low > 0 for suite, each in found.items() if each}
+    opposed = {suite: each.high < 0 for suite, each in found.items() if each}
     both = "; ".join(
         f"{EXPECTED[suite][0].upper()} − {EXPECTED[suite][1].upper()} on {suite_title(suite)} "
-        f"{signed(duel.value)} {pair((duel.low, duel.high))}"
-        for suite, duel in found.items()
-        if duel
+        f"{signed(each.value)} {pair((each.low, each.high))}"
+        for suite, each in found.items()
+        if each
     )
     if all(favoured.values()):
         word = "holds on this model"
@@ -70,17 +97,26 @@ def verdict(comparison: Comparison) -> str | None:
             suite_title(suite) for suite, favours in favoured.items() if not favours
         )
         word = f"is not decided on this model: the interval on {open_suites} includes 0"
-    return f'The claim "{CLAIM}" {word} ({both}).'
+    return f'Behaviour read by {READ.get(reading, reading)}: "{CLAIM}" {word} ({both}).'
 
 
-def _duel(comparison: Comparison, suite: str) -> Difference | None:
-    if suite not in comparison.suites:
+def duel(comparison: Comparison, suite: str, metric: str | None = None) -> Difference | None:
+    """The favoured method's lead over the other in a suite; None where one has no number.
+
+    Args:
+        comparison: The records of a model.
+        suite: One of EXPECTED.
+        metric: None takes each task's headline metric.
+    """
+    arms = comparison.steered(suite) if suite in comparison.suites else {}
+    if not set(EXPECTED[suite]) <= set(arms):
         return None
-    first, second = EXPECTED[suite]
+    first, second = (arms[method] for method in EXPECTED[suite])
     tasks = comparison.suites[suite]
-    if not all(comparison.of(task, arm) for task in tasks for arm in (first, second)):
+    if not all(comparison.cell(arm, tasks, metric) for arm in (first, second)):
         return None
-    return comparison.difference(first, second, tasks=tasks)
+    found = comparison.difference(first, second, metric, tasks=tasks)
+    return None if math.isnan(found.value) else found
 
 
 def answers(comparison: Comparison) -> list[Answer]:
@@ -91,15 +127,15 @@ def answers(comparison: Comparison) -> list[Answer]:
 
 def _answer(comparison: Comparison, suite: str) -> Answer | None:
     tasks = comparison.suites[suite]
-    methods = [arm for arm in comparison.arms if _plain_method(comparison, arm)]
+    methods, baseline = comparison.steered(suite).values(), comparison.baseline(suite)
     values = {arm: cell.value for arm in methods if (cell := comparison.cell(arm, tasks))}
     if not values:
         return None
     best, gained = max(values, key=lambda arm: values[arm]), ""
-    if all(comparison.of(task, BASELINE) for task in tasks):
-        gain = comparison.difference(best, BASELINE, tasks=tasks)
+    if all(comparison.of(task, baseline) for task in tasks):
+        gain = comparison.difference(best, baseline, tasks=tasks)
         gained = (
-            f"{signed(gain.value)} {pair((gain.low, gain.high))} over {BASELINE}; "
+            f"{signed(gain.value)} {pair((gain.low, gain.high))} over {baseline}; "
             f"{percent(gain.helped)} of {gain.n} documents better, {percent(gain.hurt)} worse"
         )
     name = suite_title(suite)
@@ -119,9 +155,3 @@ def _beside(comparison: Comparison, suite: str, best: str) -> str:
     if known:
         parts.append(f"one fit takes {seconds(sum(known) / len(known))} s")
     return ", ".join(parts)
-
-
-def _plain_method(comparison: Comparison, arm: str) -> bool:
-    """Whether an arm is a steering method on a bare question, and no control."""
-    spec = next(r.spec["arm"] for r in comparison.records if r.arm == arm)
-    return bool(spec["method"]) and not spec.get("matched") and spec["prompting"] == BASELINE

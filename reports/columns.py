@@ -41,7 +41,8 @@ class Column:
     def text(self, row: dict[str, Any]) -> str:
         """A row's value as text; a dash for one that is missing or not a number."""
         value = row.get(self.key)
-        missing = value is None or (isinstance(value, float) and math.isnan(value))
+        first = value[0] if isinstance(value, tuple) else value
+        missing = first is None or (isinstance(first, float) and math.isnan(first))
         return DASH if missing else self.write(value)
 
 
@@ -62,6 +63,8 @@ def signed(value: float) -> str:
 
 def pair(value: tuple[float, float]) -> str:
     """An interval."""
+    if any(map(math.isnan, value)):
+        return DASH
     return f"[{signed(value[0])}, {signed(value[1])}]"
 
 

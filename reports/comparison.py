@@ -13,6 +13,9 @@ from reports.record import Record
 from reports.stats import Array, Difference, compare, mean_of_means, standard_error
 
 BASELINE = "zero_shot"
+"""The bare question: what costs are compared with, and differences where no frame stands below."""
+FRAMES = {"behavior_shift": ("paraphrase",)}
+"""Per suite, the promptings that are its baseline where every task has that arm, first to last."""
 SUITES = ("precision", "behavior_shift")
 """In the order of the reports; other suites follow."""
 
@@ -83,13 +86,40 @@ class Comparison:
         )
         return {suite: sorted(found[suite]) for suite in ordered}
 
+    def baseline(self, suite: str) -> str:
+        """The arm that a suite's differences are taken from, by the arms that are there."""
+        tasks = self.suites[suite]
+        frames = (f for f in FRAMES.get(suite, ()) if all(self.of(task, f) for task in tasks))
+        return next(frames, BASELINE)
+
+    def suite_of(self, task: str) -> str:
+        """The suite that a task belongs to."""
+        return next(suite for suite, tasks in self.suites.items() if task in tasks)
+
+    def steered(self, suite: str) -> dict[str, str]:
+        """The arm of each method in a suite: no control, on the baseline's prompting.
+
+        Returns:
+            Method -> arm. Of several the one that bears the method's name; where none is asked
+            as the baseline is, one on the bare question.
+        """
+        found: dict[str, list[tuple[bool, bool, str]]] = defaultdict(list)
+        frame = self.baseline(suite)
+        for record in self.records:
+            arm = record.spec["arm"]
+            plain = record.spec["suite"] == suite and arm["method"] and not arm.get("matched")
+            if plain and arm["prompting"] in (frame, BASELINE):
+                order = (arm["prompting"] != frame, record.arm != arm["method"], record.arm)
+                found[arm["method"]].append(order)
+        return {method: min(arms)[-1] for method, arms in found.items()}
+
     @cached_property
     def arms(self) -> list[str]:
         """Arms in the order asked: prompting, methods, controls, combinations."""
         order = {
             record.arm: (
                 bool(record.spec["arm"]["method"]),
-                record.spec["arm"]["prompting"] != BASELINE and bool(record.spec["arm"]["method"]),
+                "@" in record.arm,
                 bool(record.spec["arm"].get("matched")),
             )
             for record in self.records
@@ -147,7 +177,7 @@ class Comparison:
     def difference(
         self,
         arm: str,
-        against: str = BASELINE,
+        against: str | None = None,
         metric: str | None = None,
         *,
         tasks: Sequence[str] | None = None,
@@ -156,26 +186,30 @@ class Comparison:
 
         Args:
             arm: Name of the arm.
-            against: The arm that is subtracted.
+            against: The arm that is subtracted; None takes the baseline of each task's suite.
             metric: None takes each task's headline metric.
             tasks: None takes every task that has both arms.
 
         Raises:
             NotCompared: arms that were not measured, or that answered other documents.
         """
-        both = [
-            t for ts in self.suites.values() for t in ts if self.of(t, arm) and self.of(t, against)
-        ]
+        others = {
+            task: against or self.baseline(suite)
+            for suite, members in self.suites.items()
+            for task in members
+        }
+        both = [t for t, other in others.items() if self.of(t, arm) and self.of(t, other)]
         chosen = list(tasks) if tasks is not None else both
         if not chosen:
             raise NotCompared(
-                f"no task has both {arm!r} and {against!r}; measured arms: {', '.join(self.arms)}"
+                f"no task has both {arm!r} and {against or 'its baseline'!r}; measured arms: "
+                f"{', '.join(self.arms)}"
             )
         groups, binary = [], True
         for task in chosen:
-            name = metric or self.headline(task)
-            self._require_same_documents(task, arm, against)
-            mine, theirs = self.documents(task, arm, name), self.documents(task, against, name)
+            name, other = metric or self.headline(task), others[task]
+            self._require_same_documents(task, arm, other)
+            mine, theirs = self.documents(task, arm, name), self.documents(task, other, name)
             binary &= len(mine) == len(theirs) == 1 and bool(
                 np.isin([*mine[0], *theirs[0]], (0, 1)).all()
             )
@@ -201,7 +235,7 @@ class Comparison:
         )
 
 
-PROMPT_ORDER = (BASELINE, "instruction", "few_shot", "shuffled_few_shot", "fv", "icv")
+PROMPT_ORDER = (BASELINE, "paraphrase", "instruction", "few_shot", "shuffled_few_shot", "fv", "icv")
 
 
 def by_model(records: Iterable[Record]) -> list[Comparison]:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from reports.columns import suite_title
-from reports.comparison import BASELINE, Comparison
+from reports.comparison import Comparison
 from reports.costs import arm_cost
 from reports.stats import interval, pareto_front
 
@@ -60,7 +60,7 @@ def overview(comparison: Comparison) -> Made | None:
                 f"{cell.value:.2f}", (high, place), (5, 0), textcoords="offset points",
                 va="center", fontsize=8, color="#444444",
             )  # fmt: skip
-        baseline = comparison.cell(BASELINE, tasks)
+        baseline = comparison.cell(comparison.baseline(suite), tasks)
         if baseline is not None:
             axis.axvline(baseline.value, color="#bbbbbb", linewidth=1, linestyle="--", zorder=0)
         axis.set_title(f"{suite_title(suite)} ({' / '.join(metrics)})")
@@ -69,10 +69,11 @@ def overview(comparison: Comparison) -> Made | None:
         axis.set_yticks(range(len(arms)), arms)
         axis.grid(axis="y", visible=False)
     axes[0].invert_yaxis()
+    baselines = dict.fromkeys(comparison.baseline(suite) for suite in suites)
     caption = (
         f"Mean of the headline metric over the tasks of a suite; bars are 95 % bootstrap intervals "
-        f"over documents. Dashed: {BASELINE}. Grey: prompting; blue: fv; orange: icv; purple: "
-        "controls matched to a method."
+        f"over documents. Dashed: {' / '.join(baselines)}. Grey: prompting; blue: fv; orange: icv; "
+        "purple: controls matched to a method."
     )
     return canvas, "Every arm by suite", caption
 

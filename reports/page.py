@@ -24,7 +24,7 @@ class Chapter:
     Attributes:
         model: Its name.
         warnings: What must not be overlooked.
-        verdict: Whether the claim holds, if both suites were measured.
+        verdicts: Whether the claim holds under each reading, if both suites were measured.
         answers: One per suite.
         tables: In reading order.
         figures: The overview first.
@@ -34,7 +34,7 @@ class Chapter:
 
     model: str
     warnings: Sequence[str]
-    verdict: str | None
+    verdicts: Sequence[str]
     answers: Sequence[Answer]
     tables: Sequence[Table]
     figures: Sequence[Figure]

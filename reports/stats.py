@@ -27,7 +27,7 @@ class Difference:
     """How much better one arm is than another on the same documents, in the metric's own sign.
 
     Attributes:
-        value: Mean difference.
+        value: Mean difference; NaN where a document has no number, as all that follows but n.
         low: Lower end of the 95 % BCa interval.
         high: Upper end.
         p: Two-sided: mid-p McNemar for 0/1 metrics of one task, else sign flips.
@@ -57,6 +57,9 @@ def compare(groups: Sequence[Array], *, binary: bool = False, seed: int = 0) -> 
     """
     rng = np.random.default_rng(seed)
     every = np.concatenate(groups)
+    if np.isnan(every).any():  # a document without a number: no test, not one of the others
+        nan = math.nan
+        return Difference(nan, nan, nan, nan, len(every), nan, nan, nan)
     low, high = interval(groups, rng=rng)
     p = mcnemar(every) if binary and len(groups) == 1 else sign_flip(groups, rng=rng)
     return Difference(
@@ -85,6 +88,8 @@ def interval(
     estimate itself.
     """
     estimate = mean_of_means(groups)
+    if math.isnan(estimate):
+        return estimate, estimate
     influence = np.concatenate([(g - g.mean()) / (len(groups) * len(g)) for g in groups])
     if not np.any(influence):
         return estimate, estimate
@@ -122,11 +127,14 @@ def sign_flip(groups: Sequence[Array], *, draws: int = DRAWS, rng: np.random.Gen
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values over a family of tests, in the order given."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted, largest = [0.0] * len(p_values), 0.0
+    """Holm's adjusted p-values over a family of tests, in the order given.
+
+    A p-value that is no number is no test: it stays, and the family is the others.
+    """
+    order = [i for i in np.argsort(p_values, kind="stable") if not math.isnan(p_values[i])]
+    adjusted, largest = [math.nan] * len(p_values), 0.0
     for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * float(p_values[index])))
+        largest = max(largest, min(1.0, (len(order) - rank) * float(p_values[index])))
         adjusted[index] = largest
     return adjusted
 

@@ -23,17 +23,16 @@ from reports.table import Row, Table
 
 
 def suite_table(comparison: Comparison, suite: str) -> Table:
-    """Every arm's mean over a suite's tasks, beside its difference to zero_shot and its cost."""
-    tasks = comparison.suites[suite]
+    """Every arm's mean over a suite's tasks, beside its difference to the baseline and its cost."""
+    tasks, baseline = comparison.suites[suite], comparison.baseline(suite)
     rows: list[Row] = []
     for arm in comparison.arms:
         cell = comparison.cell(arm, tasks)
         if cell is None:
             continue
         row: Row = {"arm": arm, "value": cell.value, "stderr": cell.stderr, "n": cell.n}
-        rows.append(
-            {**row, **_against_baseline(comparison, arm, tasks), **arm_cost(comparison, arm, tasks)}
-        )
+        against = _against(comparison, baseline, arm, tasks)
+        rows.append({**row, **against, **arm_cost(comparison, arm, tasks)})
     _adjust(rows)
     headlines = sorted({comparison.headline(task) for task in tasks})
     better = _direction(comparison, tasks)
@@ -41,7 +40,7 @@ def suite_table(comparison: Comparison, suite: str) -> Table:
         Column("arm", "arm"),
         Column("value", " / ".join(headlines), fixed(), better),
         Column("stderr", "stderr", fixed()),
-        Column("difference", f"Δ {BASELINE}", signed, better),
+        Column("difference", f"Δ {baseline}", signed, better),
         Column("interval", "95 % interval", pair),
         Column("p_holm", "p (Holm)", p_value),
         Column("helped", "helped", percent, True),
@@ -134,38 +133,11 @@ def whole_table(comparison: Comparison, suite: str) -> Table | None:
     return Table(f"{suite_title(suite)}: every metric", note, columns, rows)
 
 
-def classifier_table(comparison: Comparison) -> Table | None:
-    """How well the classifiers that judge a style know it."""
-    rows: list[Row] = []
-    for task in (task for tasks in comparison.suites.values() for task in tasks):
-        records = [r for arm in comparison.arms for r in comparison.of(task, arm)]
-        facts = next(
-            (r.provenance["classifier"] for r in records if r.provenance.get("classifier")), None
-        )
-        if facts:
-            rows.append({"task": task, **facts})
-    if not rows:
-        return None
-    columns = [
-        Column("task", "task"), Column("name", "classifier"), Column("n", "texts", fixed(0)),
-        Column("accuracy", "accuracy", fixed(), True),
-        Column("calibration_error", "calibration error", fixed(), False),
-        Column("brier", "Brier score", fixed(), False),
-        Column("mean_reference", "attribute of references", fixed()),
-        Column("mean_input", "attribute of inputs", fixed()),
-    ]  # fmt: skip
-    note = (
-        "What `attribute` is measured with, on validation and test texts that it was not fitted "
-        "on. calibration error: mean difference of probability and frequency over ten bins."
-    )
-    return Table("Classifiers", note, columns, rows)
-
-
-def _against_baseline(comparison: Comparison, arm: str, tasks: Sequence[str]) -> Row:
-    measured = all(comparison.of(task, BASELINE) for task in tasks)
-    if arm == BASELINE or not measured:
+def _against(comparison: Comparison, baseline: str, arm: str, tasks: Sequence[str]) -> Row:
+    measured = all(comparison.of(task, baseline) for task in tasks)
+    if arm == baseline or not measured:
         return {}
-    return _shown(comparison.difference(arm, BASELINE, tasks=tasks))
+    return _shown(comparison.difference(arm, baseline, tasks=tasks))
 
 
 def _shown(found: Difference) -> Row:

@@ -8,16 +8,18 @@ from itertools import starmap
 from pathlib import Path
 from types import MappingProxyType
 
-from reports.claim import answers, summary, verdict
+from reports.claim import answers, summary, verdicts
 from reports.comparison import Comparison, by_model
 from reports.costs import cost_table
 from reports.frame import frame
+from reports.judging import agreement_table, judge_table, judge_warnings
 from reports.page import Chapter, render
 from reports.plots import Figure, draw
+from reports.price import price_table
 from reports.record import Record, write_atomically
 from reports.samples import Sample, samples
 from reports.table import Table
-from reports.tables import classifier_table, difference_table, suite_table, task_table, whole_table
+from reports.tables import difference_table, suite_table, task_table, whole_table
 from reports.timing import timing_figure, timing_table
 from reports.tuned import seeds_table, settings_table
 
@@ -80,8 +82,9 @@ def tables(comparison: Comparison) -> list[Table]:
         found.append(task_table(comparison, suite))
         if any(comparison.of(t, DUEL[0]) and comparison.of(t, DUEL[1]) for t in tasks):
             found.append(difference_table(comparison, suite, *DUEL))
-        found += filter(None, [whole_table(comparison, suite), seeds_table(comparison, suite)])
-    judged, chosen = classifier_table(comparison), settings_table(comparison)
+        more = (price_table, agreement_table, whole_table, seeds_table)
+        found += filter(None, (make(comparison, suite) for make in more))
+    judged, chosen = judge_table(comparison), settings_table(comparison)
     return [*found, *([judged] if judged else []), *([chosen] if chosen.rows else [])]
 
 
@@ -96,7 +99,7 @@ def _chapter(
     return Chapter(
         model=comparison.model,
         warnings=[*_warnings(comparison), *more_warnings],
-        verdict=verdict(comparison),
+        verdicts=verdicts(comparison),
         answers=answers(comparison),
         tables=[*tables(comparison), *timed],
         figures=[*draw(comparison, folder, prefix), *curves],
@@ -116,6 +119,7 @@ def _warnings(comparison: Comparison) -> list[str]:
             "runs: it was trained on every pair, test split included. Claims about language "
             "models need language models."
         )
+    found += judge_warnings(comparison)
     if comparison.superseded:
         found.append(f"{comparison.superseded} older records of the same cells are left out.")
     if any(record.provenance.get("dirty") for record in comparison.records):

@@ -6,7 +6,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness.errors import UsageError
@@ -24,12 +24,14 @@ class Trial:
         score: Mean headline metric; NaN where the configuration could not be measured.
         seconds: Fitting and measuring.
         error: Why there is no score.
+        metrics: What else it reached there, where the headline is a product.
     """
 
     settings: Settings
     score: float
     seconds: float
     error: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Search:
         higher_is_better: Its direction.
         documents: Validation documents asked.
         trials: In the order in which they were tried; the method's defaults first.
+        unsteered: The same metrics as a trial's, of the same documents without any steering.
     """
 
     space: Mapping[str, tuple[Any, ...]]
@@ -51,6 +54,7 @@ class Search:
     higher_is_better: bool
     documents: int
     trials: tuple[Trial, ...]
+    unsteered: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def chosen(self) -> Trial:
@@ -111,17 +115,19 @@ class Outcome:
         scores: Headline metric of each validation document.
         seconds: Fitting and measuring.
         error: Why there are no scores.
+        metrics: Means of other metrics over the same documents.
     """
 
     settings: Settings
     scores: Sequence[float]
     seconds: float
     error: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
     def trial(self) -> Trial:
         """The mean over documents."""
         mean = sum(self.scores) / len(self.scores) if self.scores else math.nan
-        return Trial(self.settings, mean, round(self.seconds, 4), self.error)
+        return Trial(self.settings, mean, round(self.seconds, 4), self.error, self.metrics)
 
 
 def search(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,10 +22,21 @@ from steering import Choice, get, resolve
 from steering.sweep import sweep
 
 if TYPE_CHECKING:
+    from harness.measuring.measurement import Document
     from harness.measuring.session import Session
     from harness.measuring.spec import RunSpec
     from harness.tuning.fit import Fitter
     from steering import SteeringVector
+
+
+WATCHED = ("attribute", "content", "fluency")
+"""Metrics whose product is the headline of behaviour: what a gain of one costs in another."""
+
+
+def watched(documents: Sequence[Document]) -> dict[str, float]:
+    """The means of the watched metrics that documents have."""
+    names = [name for name in WATCHED if documents and name in documents[0]]
+    return {name: sum(float(d[name]) for d in documents) / len(documents) for name in names}
 
 
 class Trials:
@@ -61,7 +73,7 @@ class Trials:
             raise UsageError(
                 f"--dose sets coefficients; {self.method!r} searches none, leave it out"
             )
-        return search(
+        found = search(
             space,
             self.swept if self.measurement.scored else self.one_by_one,
             metric=self.headline,
@@ -69,6 +81,7 @@ class Trials:
             budget=self.spec.budget,
             seed=self.spec.seed,
         )
+        return found if self.measurement.scored else replace(found, unsteered=self.unsteered())
 
     def one_by_one(self, every: list[Settings]) -> list[Outcome]:
         """Ask all documents under one configuration after the other.
@@ -79,6 +92,7 @@ class Trials:
         outcomes = []
         for settings in every:
             started, scores = time.perf_counter(), []
+            metrics: dict[str, float] = {}
             settings, vector, error = self._fit(settings)
             if vector is not None:
                 try:
@@ -86,11 +100,16 @@ class Trials:
                         documents = self.measurement.ask()
                     documents = self.session.complete(self.task, documents)
                     scores = [float(document[self.headline]) for document in documents]
+                    metrics = watched(documents)
                 except ValueError as problem:
                     error = str(problem)
             seconds = time.perf_counter() - started
-            outcomes.append(Outcome(settings, scores, seconds, error))
+            outcomes.append(Outcome(settings, scores, seconds, error, metrics))
         return outcomes
+
+    def unsteered(self) -> dict[str, float]:
+        """What a search watches beside the headline, without any steering."""
+        return watched(self.session.complete(self.task, self.measurement.ask()))
 
     def swept(self, every: list[Settings]) -> list[Outcome]:
         """Score all documents under all configurations in shared passes."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from reports.claim import answers, summary, verdict
+from reports.claim import answers, summary, verdict, verdicts
 from reports.comparison import Comparison, NotCompared, by_model
 from reports.tables import difference_table, suite_table, task_table
 from reports.tuned import settings_table
@@ -124,14 +124,16 @@ def duel(precision: tuple[float, float], behaviour: tuple[float, float]) -> Comp
 def test_the_claim_is_read_off_the_numbers(
     precision: tuple[float, float], behaviour: tuple[float, float], expected: str
 ) -> None:
-    said = verdict(duel(precision, behaviour))
+    comparison = duel(precision, behaviour)
+    said = verdict(comparison, "acc")
+    assert verdicts(comparison) == [said]
     assert said is not None
     assert expected in said
 
 
 def test_without_both_suites_there_is_no_verdict() -> None:
     comparison = Comparison([record(), record(arm="fv", values=(1, 1, 1, 0))])
-    assert verdict(comparison) is None
+    assert verdicts(comparison) == []
     (answer,) = answers(comparison)
     assert (answer.suite, answer.arm, answer.value) == ("Precision", "fv", "0.750")
     assert summary(comparison)[0].startswith("Precision: the best steering method is fv at 0.750")

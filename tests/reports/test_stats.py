@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from fractions import Fraction
 from math import comb
 
@@ -151,3 +152,14 @@ def test_under_the_null_3_to_6_percent_are_significant_and_holm_keeps_the_family
         for _ in range(2000)
     ]
     assert 0.03 <= np.mean(np.array(flips) < 0.05) <= 0.06
+
+
+def test_a_document_without_a_number_is_no_test_and_spoils_no_other() -> None:
+    broken = compare([np.array([0.5, math.nan, 0.25]), np.array([1.0, 0.5])], binary=True)
+    assert broken.n == 5
+    numbers = (broken.value, broken.low, broken.high, broken.p, broken.helped, broken.detectable)
+    assert all(map(math.isnan, numbers))
+    assert math.isnan(compare([np.array([1.0, math.nan])], binary=True).p)
+    adjusted = holm([0.04, math.nan, 0.01])
+    assert [adjusted[0], adjusted[2]] == holm([0.04, 0.01])
+    assert math.isnan(adjusted[1])

@@ -156,3 +156,13 @@ def test_page_in_a_real_browser(written: Paths, tmp_path: Path, width: int) -> N
     match = re.search(r"<title>(.*?)</title>", found.stdout)
     assert match
     assert json.loads(match.group(1)) == {"wide": 0, "sorted": True, "n": 6}
+
+
+def test_a_report_survives_values_that_are_no_numbers(tmp_path: Path) -> None:
+    records = comparison_records()
+    for one in records:
+        if one.arm == "icv":
+            for name in one.metrics:
+                one.samples[0][name] = None
+    text = write(tmp_path, records).markdown.read_text(encoding="utf-8")
+    assert "nan" not in text

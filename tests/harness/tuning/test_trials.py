@@ -13,7 +13,7 @@ from harness.measuring.session import Session
 from harness.measuring.sources import Sources
 from harness.measuring.spec import Arm
 from harness.tuning.chosen import Tuner
-from harness.tuning.search import Outcome, configurations, search
+from harness.tuning.search import Outcome, Search, configurations, search
 from harness.tuning.trials import Trials
 from steering import SteeringVector
 
@@ -106,3 +106,22 @@ def test_the_default_comes_first_and_the_earliest_best_is_chosen() -> None:
     assert found.seconds == 2.0
     assert math.isnan(found.trials[2].score)
     assert found.trials[2].error == "broken"
+
+
+def test_trials_of_a_product_keep_its_factors(session: Session) -> None:
+    """What a gain of the attribute costs in content is read off them, and off the bare question."""
+    session.limit = 3
+    own = trials(session, "icv", "detoxification")
+    settings = {"coefficient": 0.4, "pairs": 8}
+    (outcome,) = own.one_by_one([settings])
+    vector = own.fitter.fit("icv", {**settings, "seed": 0}, own.examples).vector
+    with session.lm.steer(vector):
+        steered = session.complete(own.task, own.measurement.ask())
+    bare = session.complete(own.task, own.measurement.ask())
+    for documents, found in ((steered, outcome.trial().metrics), (bare, own.unsteered())):
+        assert set(found) == {"attribute", "content", "fluency"}
+        for name, value in found.items():
+            assert value == pytest.approx(sum(d[name] for d in documents) / 3)
+    kept = search({"coefficient": (0.4,)}, lambda _: [outcome], metric="joint", budget=1)
+    again = Search.from_json(json.loads(json.dumps(kept.as_json())))
+    assert again.trials[0].metrics == outcome.metrics

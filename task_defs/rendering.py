@@ -10,6 +10,8 @@ from typing import Any
 
 import jinja2
 
+from task_defs import code
+
 Pair = tuple[str, str]
 Field = str | Callable[[Mapping[str, Any]], Any]
 
@@ -61,11 +63,10 @@ class Template:
             description=config.get("description") or "",
         )
 
-    def spelled(self) -> list[str]:
-        """Return the parts as text, a function by its name, for a fingerprint."""
-        fields = (self.text, self.target)
-        named = [part if isinstance(part, str) else part.__qualname__ for part in fields]
-        return [*named, self.target_delimiter, self.fewshot_delimiter, self.description]
+    def spelled(self) -> Any:
+        """Return the parts as plain data, a function by its source, for a fingerprint."""
+        parts = (self.text, self.target, self.target_delimiter, self.fewshot_delimiter)
+        return code.spelled([*parts, self.description])
 
 
 @dataclass(frozen=True)

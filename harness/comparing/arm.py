@@ -34,7 +34,7 @@ def evaluate(tuner: Tuner, specs: Sequence[RunSpec]) -> list[Record]:
     chosen = {spec.task: tuner.vector(spec) for spec in specs if spec.arm.method}
     tasks = {spec.task: session.asked(spec) for spec in specs}
     vectors = {name: each.fitted.vector for name, each in chosen.items()}
-    measured = session.measure(tasks, vectors)
+    measured = session.measure(tasks, vectors, specs[0].seed)
     rounds = session.rounds(specs, vectors)
     return [
         _record(session, spec, measured[spec.task], rounds[spec.task], chosen.get(spec.task))

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
-from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import Collator
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from harness.lm.arguments import BadArguments, refuse_unknown
 from harness.lm.encoding import IMPOSSIBLE, Encoding
+from harness.lm.plain import PlainLM
 from harness.lm.prefixes import Prefixes, continued, prefill
 from harness.lm.proof import SilentNoOp
 from harness.lm.scoring import Answer, Batch, Request, Row, owned, owner_of, rows
@@ -39,11 +39,12 @@ if TYPE_CHECKING:
 __all__ = ["SilentNoOp", "SteeredLM"]
 
 
-class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
+class SteeredLM(PlainLM):
     """lm-eval's `hf` model with a steering vector attached while it answers.
 
-    Without a vector, or with coefficient 0, the answers are those of `hf` to the last bit. Chat
-    templates, `device_map`, dtypes and `batch_size=auto` are HFLM's own.
+    Without a vector, or with coefficient 0, the answers are those of `hf` to the last bit; sampled
+    ones and those of several beams are `PlainLM`'s. Chat templates, `device_map`, dtypes and
+    `batch_size=auto` are HFLM's own.
 
     Attributes:
         silent: Show none of lm-eval's bars, for callers with a bar of their own.
@@ -74,8 +75,6 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
                 fit the model; one line each.
         """
         self._vectors = self._proved = Vectors()
-        self._owners: list[Owner] = []  # of the prompts that are generated from
-        self._after: list[int] = []  # and how many tokens stand after their ends
         if pretrained is None:
             raise BadArguments(f"{self.alias} needs pretrained=MODEL (a hub id or a folder)")
         if coefficient is not None and vector is None:
@@ -228,10 +227,7 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Generated continuations, steered."""
         self.encoding.require_room(requests)
-        answers: list[str] = super().generate_until(
-            owned(requests) if self._vectors.by_task else requests,
-            disable_tqdm=disable_tqdm or self.silent,
-        )
+        answers = super().generate_until(requests, disable_tqdm=disable_tqdm or self.silent)
         self._vectors.require_proof(self._owners_of(requests))
         return answers
 
@@ -287,7 +283,7 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         """HFLM's search for batch sizes, on the rows of a group."""
         self.batch_sizes: dict[int, int] = {}  # sizes found for other requests do not hold
         requests = [row.request for row in group]
-        return lambda i, _: int(self._batch_scheduler(i, requests))
+        return lambda i, _: self._batch_scheduler(i, requests)
 
     def _batch(self, chunk: Sequence[Row], start: int = 0) -> Batch:
         return Batch.of(chunk, self.max_length, self.device, start)
@@ -318,31 +314,26 @@ class SteeredLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         self._vectors.prove(owner, before, after, fired=self.proofs[owner]["calls"] > calls)
         self._vectors.seconds += time.perf_counter() - started
 
-    def tok_batch_encode(self, strings: Sequence[str], *args: Any, **kwargs: Any) -> Any:
-        """HFLM's encoding of the prompts that are generated from next; notes owners and ends."""
-        self._owners = [owner_of(text) for text in strings]
-        self._after = [self.encoding.after(text) for text in strings]
-        return super().tok_batch_encode(strings, *args, **kwargs)
-
     def _model_generate(self, context: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        owners = self._owners if self._vectors.by_task else [None] * len(context)
-        after = torch.tensor(self._after, device=self.device) if any(self._after) else None
-        with self._vectors.attached(self.model, owners, after=after):
-            output: Tensor = super()._model_generate(context, *args, **kwargs)
+        by_task = self._vectors.by_task
+        owners = [owner_of(text) if by_task else None for text in self._asked]
+        after = [self.encoding.after(text) for text in self._asked]
+        copies = self.copies(kwargs)
+        ends = torch.tensor(after, device=self.device).repeat_interleave(copies)
+        rows = [each for each in owners for _ in range(copies)]
+        with self._vectors.attached(self.model, rows, after=ends if any(after) else None):
+            output = super()._model_generate(context, *args, **kwargs)
         unproven = {owner for owner in owners if self._vectors.unproven(owner, later=1)}
         if not unproven:
             return output
-        width = context.shape[1]
-        written = (output[:, width:] != self.tokenizer.pad_token_id).sum(dim=1)
+        answers, mask = output[:, context.shape[1] :], kwargs.get("attention_mask")
+        written = (answers != self.tokenizer.pad_token_id).sum(dim=1).tolist()
         for owner in unproven:
-            own = torch.tensor([each == owner for each in owners], device=output.device)
-            row = int(written.where(own, -1).argmax())
-            mask = kwargs.get("attention_mask")
-            padding = 0 if mask is None else width - int(mask[row].sum())
+            own = [i for i, each in enumerate(owners) if each == owner]
+            row = max(own, key=written.__getitem__)
+            prompt = context[row] if mask is None else context[row][mask[row].bool()]
             # the last written token is predicted, never read
-            end = max(width, width + int(written[row]) - 1)
-            tokens = output[row, padding:end].tolist()
-            split = width - padding - self._after[row]
-            request = (("", ""), tokens[:split], [*tokens[split:], 0])
-            self._prove(Row(owner, [(0, request)]))
+            read = answers[row, : max(0, written[row] - 1)].tolist()
+            tokens, split = [*prompt.tolist(), *read, 0], len(prompt) - after[row]
+            self._prove(Row(owner, [(0, (("", ""), tokens[:split], tokens[split:]))]))
         return output

@@ -7,6 +7,7 @@ HFLM forgets are kept here, because positions are made from them.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
@@ -31,14 +32,16 @@ class Owned(str):
 
     Attributes:
         owner: Name of a task.
+        draw: What names its sampled answer: task, document, and how many were asked before.
     """
 
     owner: str | None
+    draw: str
 
-    def __new__(cls, text: str, owner: str | None) -> Owned:
+    def __new__(cls, text: str, owner: str | None, draw: str = "") -> Owned:
         """Mark a text."""
         made = super().__new__(cls, text)
-        made.owner = owner
+        made.owner, made.draw = owner, draw
         return made
 
 
@@ -48,11 +51,16 @@ def owner_of(context: str | None) -> str | None:
 
 
 def owned(requests: Sequence[Instance]) -> list[Instance]:
-    """Requests that carry their task in their context."""
-    return [
-        replace(request, arguments=(Owned(request.args[0], request.task_name), *request.args[1:]))
-        for request in requests
-    ]
+    """Requests that carry their task, document and number in their context."""
+    asked: Counter[str] = Counter()
+    marked = []
+    for request in requests:
+        text, task = str(request.args[0]), request.task_name
+        place = f"{task} {text if request.doc_id is None else request.doc_id} {request.idx}"
+        own = Owned(text, task, f"{place} {asked[place]}")
+        asked[place] += 1
+        marked.append(replace(request, arguments=(own, *request.args[1:])))
+    return marked
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 
 from steering import get
+from task_defs import code
 
 
 def source_of(method: str) -> str:
-    """The source of a method's file: after an edit nothing that the old file made counts."""
-    found = get(method)
-    return inspect.getsource(inspect.getmodule(found) or found)
+    """Names the source of a method's file and of what it imports beside it."""
+    return code.code_of(get(method))
 
 
 def code_of(*methods: str) -> str | None:

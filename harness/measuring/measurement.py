@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.instance import Instance
 
 from harness.errors import UsageError
+from harness.measuring import scores
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -104,11 +105,11 @@ class Measurement:
 
         Returns:
             One mapping per document: `input`, `output` (the first answer if it is a text) and the
-            task's metrics.
+            task's metrics, one per filter.
         """
         for kind, instances in self.requests.items():
-            answers = getattr(self.lm, kind)(instances, disable_tqdm=True)
-            self._answer(instances, answers)
+            asked = [instance for instance in instances for _ in range(instance.repeats or 1)]
+            self._answer(asked, getattr(self.lm, kind)(asked, disable_tqdm=True))
         return self._documents()
 
     def score(self, answers: Sequence[tuple[float, bool]]) -> list[Document]:
@@ -120,18 +121,30 @@ class Measurement:
         self._answer([instances[0] for instances in self.documents.values()], answers)
         return self._documents()
 
-    def _answer(self, instances: Sequence[Instance], answers: Sequence[Any]) -> None:
-        for instance, answer in zip(instances, answers, strict=True):
-            instance.resps, instance.filtered_resps = [answer], {}
+    def _answer(self, asked: Sequence[Instance], answers: Sequence[Any]) -> None:
+        for instance in asked:
+            instance.resps, instance.filtered_resps = [], {}
+        for instance, answer in zip(asked, answers, strict=True):
+            instance.resps.append(answer)
 
     def _documents(self) -> list[Document]:
         self.task.apply_filters()
-        return [self._document(instances) for instances in self.documents.values()]
+        rows = [
+            (place, name, self.task.process_results(asked[0].doc, _filtered(asked, name)))
+            for place, asked in self.documents.items()
+            for name in asked[0].filtered_resps
+        ]
+        values = scores.numbers(self.task, list(scores.merged(self.task, rows).values()))
+        every = zip(self.documents.values(), values, strict=True)
+        return [_document(asked[0], metrics) for asked, metrics in every]
 
-    def _document(self, instances: list[Instance]) -> Document:
-        first = instances[0]
-        name = next(iter(first.filtered_resps))
-        answers = [instance.filtered_resps[name] for instance in instances]
-        text = answers[0] if isinstance(answers[0], str) else None
-        scores = self.task.process_results(first.doc, answers)
-        return {"input": first.doc.get("input", ""), "output": text, **scores}
+
+def _filtered(asked: Sequence[Instance], name: str) -> list[Any]:
+    """A document's answers as a filter leaves them, in lm-eval's order."""
+    return [each.filtered_resps[name] for each in sorted(asked, key=lambda each: each.idx)]
+
+
+def _document(first: Instance, metrics: dict[str, float | None]) -> Document:
+    answer = first.resps[0]
+    text = answer if isinstance(answer, str) else None
+    return {"input": first.doc.get("input", ""), "output": text, **metrics}

@@ -59,7 +59,7 @@ class Answers:
 
     Attributes:
         block: Its results block.
-        samples: Its samples.
+        samples: Its samples, one per document and filter.
         seconds: The task's share of its pass, by the number of documents: answering and scoring
             alone, since prompts are rendered for the first arm only, and without the proof.
         proof: That steering did something; None where nothing steered.
@@ -104,9 +104,9 @@ def ask(
             )
             proofs = {name: dict(lm.proofs.get(name) or lm.proofs[None]) for name in own}
             seconds = time.perf_counter() - started - lm.proving_seconds
-        documents = sum(map(len, results["samples"].values()))
+        sizes = {name: len({s["doc_id"] for s in results["samples"][name]}) for name in names}
         for name in names:
             block, samples = results["results"][name], results["samples"][name]
-            share = seconds * len(samples) / documents
+            share = seconds * sizes[name] / sum(sizes.values())
             found[name] = Answers(block, samples, share, proofs.get(name))
     return found

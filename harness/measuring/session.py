@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.utils import handle_non_serializable
 
+from harness.errors import UsageError
 from harness.lm.adapter import SteeredLM
 from harness.lm.loading import identity
-from harness.measuring import behaviour
+from harness.measuring import behaviour, scores
 from harness.measuring.chat import ChatExamples
 from harness.measuring.code import code_of
 from harness.measuring.dose import Gauge
@@ -64,6 +65,7 @@ class Session:
         chat_template: Put prompts into the model's chat template.
         gen_kwargs: Added to every task's generation settings.
         max_memory: Bytes that a branched pass may take; None leaves it to `steering`.
+        metric: The headline metric of every task; None takes each task's own.
     """
 
     lm: SteeredLM
@@ -74,6 +76,7 @@ class Session:
     chat_template: bool = False
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
     max_memory: int | None = None
+    metric: str | None = None
 
     def __post_init__(self) -> None:
         self.model_hash = identity(self.lm)
@@ -112,6 +115,7 @@ class Session:
             chat_template=self.chat_template,
             gen_kwargs=self.gen_kwargs,
             dose=dose if arm.method else None,
+            metric=self.metric,
             method_code=code_of(*filter(None, (arm.method, arm.matched))),
         )
 
@@ -133,11 +137,24 @@ class Session:
         return self._asked[key]
 
     def headline(self, task: ConfigurableTask) -> tuple[str, bool]:
-        """A task's headline metric and its direction."""
-        directions = {**task.higher_is_better(), **dict.fromkeys(behaviour.ADDED, True)}
+        """A task's headline metric, under one filter, and its direction.
+
+        The metric asked for, else the one that the task's metadata names, else its first one;
+        under its first filter where the name says none.
+
+        Raises:
+            UsageError: the task has no such metric.
+        """
         metadata = task.config.metadata or {}
-        name = str(metadata.get("headline") or next(iter(task.higher_is_better())))
-        return name, bool(directions[name])
+        added = dict.fromkeys(metadata.get("added_by_harness") or (), True)
+        known = {**scores.directions(task), **added}
+        wanted = self.metric or metadata.get("headline") or next(iter(known))
+        for name in (wanted, *known):
+            if name in known and wanted in (name, name.partition(",")[0]):
+                return str(name), known[name]
+        raise UsageError(
+            f"task {task.config.task!r} has no metric {wanted!r}; its metrics: {', '.join(known)}"
+        )
 
     def examples(self, task: str) -> Examples:
         """What vectors are fitted on: a task's train split, worded as it is asked."""
@@ -145,20 +162,25 @@ class Session:
         return ChatExamples(examples, self.lm) if self.chat_template else examples
 
     def measure(
-        self, tasks: Mapping[str, ConfigurableTask], vectors: Mapping[str, SteeringVector]
+        self,
+        tasks: Mapping[str, ConfigurableTask],
+        vectors: Mapping[str, SteeringVector],
+        seed: int = 0,
     ) -> dict[str, Measured]:
         """Ask tasks' test documents through lm-eval, those of one kind in one pass.
 
         Args:
             tasks: By name.
             vectors: By task; the others are measured unsteered.
+            seed: Of sampled answers.
         """
+        self.lm.sampling_seed = seed
         found = {}
         for name, answers in ask(
             self.lm, tasks, vectors, limit=self.limit, apply_chat_template=self.chat_template
         ).items():
             task = tasks[name]
-            documents = self.complete(task, [_document(sample) for sample in answers.samples])
+            documents = self.complete(task, _documents(task, answers.samples))
             documents = self.judging.complete(task, documents)
             metrics = self._metrics(task, documents, answers.block)
             found[name] = Measured(
@@ -203,13 +225,16 @@ class Session:
     ) -> dict[str, Metric]:
         """lm-eval's aggregates, and the means of what was added to the documents."""
         found = {}
-        for name, higher in task.higher_is_better().items():
-            key = next((k for k in results if k.partition(",")[0] == name), None)
-            if key is None:
+        for name, higher in scores.directions(task).items():
+            metric, _, own = name.partition(",")
+            filter_name = own or scores.filters(task)[0]
+            if f"{metric},{filter_name}" not in results:
                 continue
-            error = results.get(key.replace(name, f"{name}_stderr", 1))
-            stderr = float(error) if isinstance(error, int | float) else None
-            found[name] = Metric(float(results[key]), stderr, len(documents), bool(higher))
+            value = float(results[f"{metric},{filter_name}"])
+            error = results.get(f"{metric}_stderr,{filter_name}")
+            own_spread = mean([v for d in documents if (v := d.get(name)) is not None])
+            stderr = float(error) if isinstance(error, int | float) else own_spread.stderr
+            found[name] = Metric(value, stderr, own_spread.n, higher)
         added = (task.config.metadata or {}).get("added_by_harness") or ()
         for name in (*added, *self.judging.added):
             if name in documents[0]:
@@ -220,22 +245,32 @@ class Session:
 def mean(values: Sequence[float], higher_is_better: bool = True) -> Metric:
     """The mean of per-document values and its standard error (sample standard deviation)."""
     n = len(values)
+    if n == 0:
+        return Metric(math.nan, None, 0, higher_is_better)
     middle = math.fsum(values) / n
     spread = math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (n - 1)) if n > 1 else None
     error = None if spread is None else spread / math.sqrt(n)
     return Metric(middle, error, n, higher_is_better)
 
 
-def _document(sample: dict[str, Any]) -> Document:
-    """A line of lm-eval's samples, without what the task's file already says."""
-    answer = sample["filtered_resps"][0]
+def _documents(task: ConfigurableTask, samples: Sequence[dict[str, Any]]) -> list[Document]:
+    """lm-eval's samples, each document once, without what the task's file already says."""
+    rows = [(s["doc_id"], s["filter"], {name: s[name] for name in s["metrics"]}) for s in samples]
+    merged = scores.merged(task, rows)
+    first = {sample["doc_id"]: sample for sample in reversed(samples)}
+    values = scores.numbers(task, list(merged.values()))
+    return [_document(first[place], metrics) for place, metrics in zip(merged, values, strict=True)]
+
+
+def _document(sample: dict[str, Any], metrics: dict[str, float | None]) -> Document:
+    answer = sample["resps"][0][0]
     return {
         "doc_id": sample["doc_id"],
         "doc_hash": sample["doc_hash"],
         "input": sample["doc"].get("input", ""),
         "target": str(sample["target"]).strip(),
         "output": answer if isinstance(answer, str) else None,
-        **{name: sample[name] for name in sample["metrics"]},
+        **metrics,
     }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import task_defs
 from harness.errors import UsageError
+from task_defs import code
 from task_defs.behavior_shift.utils import NGRAMS, judge_hash, named
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Sources:
     encoder: str | None = None
     _examples: dict[tuple[str, str], task_defs.Examples] = field(default_factory=dict)
     _managers: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _fingerprints: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def files(self) -> dict[str, Path]:
@@ -120,14 +122,18 @@ class Sources:
         return [name for name in names if self.metadata(name).get("suite") == SUITES[1]]
 
     def fingerprint(self, name: str) -> str:
-        """12 hex digits over every split's pairs, the metrics' metadata and the judge."""
-        splits = [
-            self.examples(name, split).fingerprint() for split in ("train", "validation", "test")
-        ]
-        metadata = self.metadata(name)
-        judged = [judge_hash(name)] if metadata.get("classifier") else []
-        text = json.dumps([splits, metadata, *judged], sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """12 hex digits over what makes a task's numbers.
+
+        Its documents, its configuration (templates, output type, metrics, filters, generation
+        settings), the source of every function that it names, and its judge.
+        """
+        if name not in self._fingerprints:
+            task, metadata = self.load(name), self.metadata(name)
+            content = [code.spelled(task.config), code.code_of(type(task)), _contents(task)]
+            judged = [judge_hash(name)] if metadata.get("classifier") else []
+            text = json.dumps([*content, code.spelled(metadata), *judged], sort_keys=True)
+            self._fingerprints[name] = hashlib.sha256(text.encode()).hexdigest()[:12]
+        return self._fingerprints[name]
 
     def load(self, name: str) -> ConfigurableTask:
         """A fresh lm-eval task."""
@@ -166,3 +172,17 @@ class Sources:
         return TaskManager(
             include_path=folders, include_defaults=include_defaults, metadata=metadata
         )
+
+
+def _contents(task: ConfigurableTask) -> dict[str, str]:
+    """What each split that a task uses holds, before the task changes its documents."""
+    config = task.config
+    splits = (config.training_split, config.validation_split, config.test_split,
+              config.fewshot_split)  # fmt: skip
+    found = {}
+    for split in dict.fromkeys(filter(None, splits)):
+        digest = hashlib.sha256()
+        for document in task.dataset.get(split, ()):
+            digest.update(json.dumps(document, sort_keys=True, default=str).encode())
+        found[split] = digest.hexdigest()
+    return found

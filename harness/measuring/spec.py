@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import UsageError
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raised when the same spec would give other numbers: a changed protocol is not a regression."""
 
 BUDGET = 24
@@ -115,6 +115,7 @@ class RunSpec:
     chat_template: bool = False
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
     dose: float | None = None
+    metric: str | None = None
     method_code: str | None = None
     protocol: int = PROTOCOL
 

@@ -90,6 +90,7 @@ class Trials:
         those of all others waiting: 1.3 to 2 times as long, as measured.
         """
         outcomes = []
+        self.session.lm.sampling_seed = self.spec.seed
         for settings in every:
             started, scores = time.perf_counter(), []
             metrics: dict[str, float] = {}
@@ -99,8 +100,7 @@ class Trials:
                     with self.session.lm.steer(vector):
                         documents = self.measurement.ask()
                     documents = self.session.complete(self.task, documents)
-                    scores = [float(document[self.headline]) for document in documents]
-                    metrics = watched(documents)
+                    scores, metrics = self._scores(documents), watched(documents)
                 except ValueError as problem:
                     error = str(problem)
             seconds = time.perf_counter() - started
@@ -136,11 +136,15 @@ class Trials:
                         (float(log_probs.sum()), bool(hits[start:].all()))
                         for (log_probs, hits), start in zip(own, given, strict=True)
                     ]
-                    scores = [float(d[self.headline]) for d in self.measurement.score(told)]
+                    scores = self._scores(self.measurement.score(told))
                 else:
                     error = f"logits are not finite at coefficient {vector.coefficient:g}"
             outcomes.append(Outcome(settings, scores, seconds + share, error))
         return outcomes
+
+    def _scores(self, documents: Sequence[Document]) -> list[float]:
+        """The headline of each document that has one."""
+        return [float(v) for d in documents if (v := d[self.headline]) is not None]
 
     def _fit(self, settings: Settings) -> tuple[Settings, SteeringVector | None, str | None]:
         """The whole settings and their vector, or the reason why there is none."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.options import (
+    count,
     judge_options,
     model_options,
     open_session,
@@ -28,8 +29,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--coefficient", type=float, metavar="X", help="replaces the vector's own strength"
     )
     parser.add_argument(
-        "-f", "--num_fewshot", type=int, default=0, metavar="N", help="demonstrations (default: 0)"
-    )
+        "-f", "--num_fewshot", type=count, metavar="N",
+        help="demonstrations (default: what each task says)",
+    )  # fmt: skip
     parser.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of demonstrations (default: 0)"
     )
@@ -49,9 +51,10 @@ def execute(arguments: argparse.Namespace) -> int:
     names = (arguments.tasks or "").split(",") if arguments.tasks else []
     if arguments.suite or not names:
         names = list(found.select(arguments.suite, arguments.tasks))
-    tasks = {key: task for name in names for key, task in found.load_any(name).items()}
+    loaded = [found.load_any(name) for name in names]
+    tasks = {key: task for each in loaded for key, task in each.tasks.items()}
+    groups = {key: group for each in loaded for key, group in each.groups.items()}
 
-    from harness.measuring.prompting import prompt
     from steering import SteeringVector
 
     vector = None
@@ -59,23 +62,65 @@ def execute(arguments: argparse.Namespace) -> int:
         vector = SteeringVector.from_pretrained(arguments.vector, model=session.lm.model)
         if arguments.coefficient is not None:
             vector = vector.with_coefficient(arguments.coefficient)
-    results: dict[str, Any] = {}
     for task in tasks.values():
-        few = "few_shot" if arguments.num_fewshot else "zero_shot"
-        prompt(task, few, seed=arguments.seed, shots=arguments.num_fewshot)
+        _prompt(task, arguments)
     steering = dict.fromkeys(tasks, vector) if vector is not None else {}
-    for name, measured in session.measure(tasks, steering).items():
+    measured = session.measure(tasks, steering, arguments.seed)
+    results: dict[str, Any] = {}
+    for name, own in measured.items():
         results[name] = {
-            "metrics": {key: vars(metric) for key, metric in measured.metrics.items()},
-            "seconds": measured.seconds,
-            "proof": measured.proof,
+            "metrics": {key: vars(metric) for key, metric in own.metrics.items()},
+            "num_fewshot": tasks[name].config.num_fewshot or 0,
+            "seconds": own.seconds,
+            "proof": own.proof,
         }
         if out:
-            _write(out / f"samples_{name}.jsonl", measured.documents, lines=True)
+            _write(out / f"samples_{name}.jsonl", own.documents, lines=True)
+    blocks = {name: own.lm_eval for name, own in measured.items()}
+    results |= {
+        name: {"metrics": scores}
+        for name, group in groups.items()
+        if (scores := _group_scores(group, blocks, results))
+    }
     if out:
         _write(out / "results.json", results)
     _show(results)
     return 0
+
+
+def _prompt(task: Any, arguments: argparse.Namespace) -> None:
+    """Ask a task as lm-eval's own command asks it."""
+    if arguments.num_fewshot is not None and task.OUTPUT_TYPE != "loglikelihood_rolling":
+        task.set_config("num_fewshot", arguments.num_fewshot)
+    task.set_fewshot_seed(arguments.seed)
+    if arguments.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
+        task.set_config("generation_kwargs", arguments.gen_kwargs, update=True)
+
+
+def _group_scores(
+    group: Any, blocks: dict[str, dict[str, Any]], results: dict[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """What lm-eval says of a group: the metrics that it aggregates over its tasks."""
+    members = [task.task_name for task in group.get_all_tasks()]
+    directions = {
+        name: metric["higher_is_better"]
+        for member in members
+        for name, metric in results[member]["metrics"].items()
+    }
+    block, found = group.aggregate(blocks), {}
+    for key, value in block.items():
+        metric, comma, filter_name = key.partition(",")
+        if not comma or metric.endswith("_stderr"):
+            continue
+        error = block.get(f"{metric}_stderr,{filter_name}")
+        name = key if key in directions else metric
+        found[name] = {
+            "value": float(value),
+            "stderr": float(error) if isinstance(error, int | float) else None,
+            "n": block["sample_count"][key],
+            "higher_is_better": directions.get(name, True),
+        }
+    return found
 
 
 def _write(path: Path, content: Any, *, lines: bool = False) -> None:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from harness.lm.adapter import SteeredLM
 
 MODELS = (REFERENCE, "hf", *PACKAGED)
+LOADING = (OSError, ImportError, TypeError, AttributeError, RuntimeError)
+"""What a checkpoint or an argument that does not fit makes transformers raise."""
+
 SAMPLED = 4096
 """Values read of each parameter tensor for the identity of a model."""
 
@@ -50,8 +53,8 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
     try:
         with alone():
             lm = SteeredLM(**arguments, **hflm)
-    except OSError as error:
-        reason = " ".join(str(error).split())
+    except LOADING as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(f"cannot load {arguments['pretrained']!r}: {reason}") from error
     lm.silent = True
     check_sites(lm.model)

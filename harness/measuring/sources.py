@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import task_defs
 from harness.errors import UsageError
@@ -17,9 +17,17 @@ from task_defs import code
 from task_defs.behavior_shift.utils import NGRAMS, judge_hash, named
 
 if TYPE_CHECKING:
+    from lm_eval.api.group import Group
     from lm_eval.api.task import ConfigurableTask
 
 SUITES = ("precision", "behavior_shift")
+
+
+class Loaded(NamedTuple):
+    """Tasks, and the groups that they belong to, by name."""
+
+    tasks: dict[str, ConfigurableTask]
+    groups: dict[str, Group]
 
 
 @dataclass
@@ -141,21 +149,24 @@ class Sources:
         judged = {key: self.metadata(name).get(key, "") for key in ("classifier", "label")}
         return self._manager(*judged.values()).load([spec])["tasks"][name]
 
-    def load_any(self, name: str) -> dict[str, ConfigurableTask]:
+    def load_any(self, name: str) -> Loaded:
         """Fresh lm-eval tasks by a name of ours or of lm-eval's own: a task, a group or a tag.
 
         Raises:
             UsageError: nobody defines the name.
         """
         if name in self.files or name in task_defs.tasks(self.include_path):
-            return {name: self.load(name)}
+            return Loaded({name: self.load(name)}, {})
+        if name in task_defs.suites(self.include_path):
+            found = self._manager("", "").load([name])
+            return Loaded({task: self.load(task) for task in found["tasks"]}, found["groups"])
         manager = self._task_manager(include_defaults=True, metadata={})
         if name not in manager.all_tasks:
             near = difflib.get_close_matches(name, manager.all_tasks, 1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise UsageError(f"no task named {name!r}, neither here nor in lm-eval.{hint}")
-        loaded: dict[str, ConfigurableTask] = manager.load([name])["tasks"]
-        return loaded
+        found = manager.load([name])
+        return Loaded(found["tasks"], found["groups"])
 
     def _manager(self, classifier: str, label: str) -> Any:
         """lm-eval's manager of these tasks, one for each judge."""

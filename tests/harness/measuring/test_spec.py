@@ -144,7 +144,8 @@ def test_every_field_changes_the_run_id() -> None:
         "gen_kwargs": {"max_gen_toks": 8},
         "dose": 0.5,
         "method_code": "0",
-        "protocol": 2,
+        "metric": "acc_norm",
+        "protocol": 3,
     }
     assert set(changes) == {field.name for field in dataclasses.fields(RunSpec)}
     ids = {spec(**{name: value}).run_id for name, value in changes.items()}

@@ -22,6 +22,7 @@ from steering.errors import (
     UnknownMethod,
     UnsupportedModel,
 )
+from steering.layout import SITES, Layout
 from steering.memo import remembering, saved_seconds
 from steering.method import Examples, SteeringMethod, get, names, register
 from steering.methods.function_vector import FunctionVector
@@ -31,7 +32,7 @@ from steering.methods.random_vector import RandomVector
 from steering.operations import OPERATIONS
 from steering.positions import POSITIONS
 from steering.probe import check_sites
-from steering.sites import SITES, Layout, resolve
+from steering.sites import resolve
 from steering.space import Choice, Integer, Real, SearchSpace, Shape
 from steering.tokens import prompt_ids
 from steering.vector import SteeringVector, attached_by_row

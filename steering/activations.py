@@ -110,13 +110,19 @@ def mean_head_activations(
         bos: As in `tokens.prompt_ids`.
 
     Returns:
-        (l, h, d_h), float32 on the CPU. Source: arXiv:2310.15213, section 2.3.
+        (l, h, d_h), float32 on the CPU; zero where a layer has no heads, and beyond the width of
+        narrower ones. Source: arXiv:2310.15213, section 2.3.
     """
 
     def compute() -> Tensor:
         layout = resolve(model)
         sequences = prompt_ids(tokenizer, prompts, bos=bos)
-        found = _in_batches(model, sequences, batch_size, site="head_output")
-        return layout.split_heads(found.mean(dim=0))
+        layers = layout.layers("head_output")
+        found = _in_batches(model, sequences, batch_size, site="head_output", layers=layers)
+        means = torch.zeros(layout.n_layers, layout.n_heads, layout.head_dim)
+        for layer, row in zip(layers, found.mean(dim=0), strict=True):
+            own = layout.split_heads(row[: layout.width("head_output", layer)], layer)
+            means[layer, :, : own.shape[1]] = own
+        return means
 
     return recall(("heads", id(model), tuple(prompts), bos), compute)

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from steering.edit import Edit
 from steering.errors import BadVector
 from steering.hooks import Change, changing, watching
+from steering.layout import Layout
 from steering.operations import OPERATIONS, Coefficient
 from steering.positions import Pass
-from steering.sites import Layout, resolve
+from steering.sites import resolve
 
 
 @dataclass(frozen=True, eq=False)
@@ -240,4 +241,5 @@ def _columns(edit: Edit, layout: Layout) -> slice | None:
     """The columns of an edited head; None where the whole width is edited."""
     if edit.head is None:
         return None
-    return slice(edit.head * layout.head_dim, (edit.head + 1) * layout.head_dim)
+    width = layout.head_dims[edit.layer]
+    return slice(edit.head * width, (edit.head + 1) * width)

@@ -201,8 +201,10 @@ def _by_layer(
 
 def _cut(name: str, value: Any, width: int) -> Any:
     """The part of a block's argument that belongs to the first tokens."""
-    if name == "position_embeddings" and value is not None:
+    if name == "position_embeddings" and isinstance(value, tuple):
         return tuple(part[..., :width, :] for part in value)
+    if name == "position_embeddings" and isinstance(value, Tensor):
+        return value[..., :width, :]  # as complex numbers
     if not isinstance(value, Tensor):
         return value
     if name == "attention_mask":
@@ -249,7 +251,7 @@ def patched_log_probs(
         cells = [(row, places[i].start, here[i][1]) for row in range(batch) for i in own]
         rows, tokens, heads = torch.tensor(cells, device=means.device).T
         values = means[layer, heads]
-        return lambda x: layout.with_heads(x, rows, tokens, heads, values)
+        return lambda x: layout.with_heads(x, layer, rows, tokens, heads, values)
 
     layers = [layer for layer, _ in variants]
     parts: list[list[tuple[Sequence[int], Tensor]]] = [[] for _ in prompts]

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from steering.errors import BadVector
+from steering.layout import SITES, Layout
 from steering.operations import OPERATIONS
 from steering.positions import POSITIONS
-from steering.sites import SITES, Layout
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,9 @@ class Edit:
             raise BadVector(
                 f"the vector edits head {self.head}, the model has {layout.n_heads} heads"
             )
-        width = layout.head_dim if self.head is not None else layout.width(self.site)
+        layout.module(self.site, self.layer)
+        one = self.head is not None
+        width = layout.head_dims[self.layer] if one else layout.width(self.site, self.layer)
         if len(self.tensor) != width:
             raise BadVector(
                 f"the vector has width {len(self.tensor)} at {self.site}, the model has {width}; "

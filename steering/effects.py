@@ -48,7 +48,7 @@ class Effects:
 
     Attributes:
         values: (n, l, h): change of the answer's probability (first_token) or of the mean
-            log-probability of its tokens (sequence).
+            log-probability of its tokens (sequence). Zero at layers without heads.
         path: How they were computed.
     """
 
@@ -83,7 +83,8 @@ def indirect_effects(
 
     def compute() -> Effects:
         layout = resolve(model)
-        heads = [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
+        heads = layout.heads
+        places = tuple(torch.tensor(heads).T)
         asked, wanted = answer_ids(tokenizer, prompts, answers, bos=bos)
         for prompt, answer, text in zip(asked, wanted, answers, strict=True):
             if not prompt or not answer:
@@ -94,7 +95,9 @@ def indirect_effects(
         for rows in PATHS[taken](model, asked, tokens, heads, means):
             log_probs = rows.double()
             scores = log_probs[:, 0].exp() if target == "first_token" else log_probs.mean(dim=1)
-            found.append((scores[1:] - scores[0]).view(layout.n_layers, layout.n_heads))
+            table = torch.zeros(layout.n_layers, layout.n_heads, dtype=torch.float64)
+            table[places] = scores[1:] - scores[0]
+            found.append(table)
         values = torch.stack(found)
         if not torch.isfinite(values).all():
             raise NotFinite("effects are NaN or infinite; load the model in float32 or bfloat16")
@@ -174,7 +177,7 @@ def _replacing(
     def patch(layer: int) -> Change:
         rows, heads = torch.tensor(at[layer], device=model.device).T
         tokens, values = torch.full_like(rows, token), means.to(model.device)[layer, heads]
-        return lambda x: layout.with_heads(x, rows, tokens, heads, values)
+        return lambda x: layout.with_heads(x, layer, rows, tokens, heads, values)
 
     with changing(model, {("head_output", layer): patch(layer) for layer in at}):
         yield
@@ -210,29 +213,31 @@ def best_path(model: Any, prompts: Sequence[Ids]) -> Path:
     if longest > probed:
         most = getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
         probed = max(8, longest, int(min(2 ** math.ceil(math.log2(longest)), most)))
-        fast: tuple[Path, ...] = ("staged", "branching")
-        path = next((path for path in fast if _agrees(model, path, probed)), "cached_prefix")
+        fast: tuple[Path, ...] = ("staged", "branching", "cached_prefix")
+        path = next((path for path in fast if _agrees(model, path, probed)), "naive")
         _best[model] = probed, path
     return path
 
 
 def _agrees(model: Any, path: Path, length: int) -> bool:
     """Compare log-probabilities of two texts of `length` tokens or fewer, patched at all depths."""
-    if "position_ids" not in inspect.signature(model.forward).parameters:
+    branches = path in ("staged", "branching")
+    if branches and "position_ids" not in inspect.signature(model.forward).parameters:
         return False
     layout = resolve(model)
     generator = torch.Generator().manual_seed(0)
     size = model.get_input_embeddings().num_embeddings
     ids = torch.randint(min(3, size - 1), size, (length + 1,), generator=generator).tolist()
     means = torch.randn(layout.n_layers, layout.n_heads, layout.head_dim, generator=generator)
-    last = layout.n_layers - 1
-    variants = [(last, layout.n_heads - 1), (0, 0), (last // 2, 0), (last, 0)]
+    layers = layout.layers("head_output")
+    first, middle, last = layers[0], layers[len(layers) // 2], layers[-1]
+    variants = [(last, layout.n_heads - 1), (first, 0), (middle, 0), (last, 0)]
     half, end = length // 2, length - 2
     prompts, answers = [ids[:end], ids[1:half]], [ids[end:], ids[half : half + 3]]
     try:
         fast = PATHS[path](model, prompts, answers, variants, means)
-    except (RuntimeError, ValueError, TypeError, IndexError):
-        return False
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError):
+        return False  # a mask that it does not take, a cache that cannot be repeated
     plain = PATHS["naive"](model, prompts, answers, variants, means)
     allowed = 1e-4 if model.dtype == torch.float32 else 0.1
     return all(bool(((a - b).abs() <= allowed).all()) for a, b in zip(fast, plain, strict=True))

@@ -17,7 +17,8 @@ from transformers.pytorch_utils import Conv1D
 
 from steering.edit import Edit
 from steering.errors import BadVector
-from steering.sites import Layout, resolve
+from steering.layout import Layout
+from steering.sites import resolve
 
 TOLERANCE = 1e-3
 """Relative to the largest logit: rounding differs, a wrong place shows by far more."""
@@ -55,8 +56,9 @@ def _writer(layout: Layout, edit: Edit) -> Any:
             f"fold=True takes edits that add at all positions, got {edit.operation!r} at "
             f"{edit.positions!r}; attach this vector without it"
         )
-    place = layout.projections if edit.site == "attn_output" else layout.mlps
-    found = [m for m in place[edit.layer].modules() if isinstance(m, nn.Linear | Conv1D)]
+    site = "attn_output" if edit.site == "attn_output" else "mlp_output"
+    place = layout.module(site, edit.layer)
+    found = [m for m in place.modules() if isinstance(m, nn.Linear | Conv1D)]
     if edit.site == "head_output" or not found:
         raise BadVector(
             f"no layer can take an edit at {edit.site} as its bias; leave out fold=True"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,11 +12,13 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steering.errors import BadVector
+from steering.layout import Layout
 from steering.positions import Pass
-from steering.sites import Layout, resolve
+from steering.sites import resolve
 
 Change = Callable[[Tensor], Tensor | None]
 """Takes a site's activations (b, s, d); returns new ones, or None to leave them."""
@@ -258,7 +260,7 @@ def capture(
     select: Callable[[Tensor], Tensor],
     *,
     site: str = "block_output",
-    layers: range | None = None,
+    layers: Sequence[int] | None = None,
 ) -> Tensor:
     """Run one forward pass as far as it is needed and keep what is selected of a site.
 
@@ -272,7 +274,7 @@ def capture(
             where the embedding is narrower than the residual stream (OPT-350M).
 
     Returns:
-        (b, l, ...), float32 on the CPU.
+        (b, l, ...), float32 on the CPU; narrower layers are zero at the end.
     """
     layout: Layout = resolve(model)
     wanted = layers if layers is not None else range(layout.n_layers)
@@ -307,4 +309,6 @@ def capture(
         with suppress(_Stop):
             model(**inputs, use_cache=False)
     device = kept[wanted[-1]].device  # layers may lie on several
-    return torch.stack([kept[layer].to(device) for layer in wanted], dim=1).cpu()
+    widest = max(x.shape[-1] for x in kept.values())
+    even = [F.pad(kept[layer], (0, widest - kept[layer].shape[-1])) for layer in wanted]
+    return torch.stack([x.to(device) for x in even], dim=1).cpu()

@@ -1,21 +1,24 @@
-"""Find the places of a decoder that can be read and edited, by structure alone.
+"""Find the places of a decoder that can be read and edited, by what its modules do.
 
 | site | what is edited |
 |---|---|
 | block_output | the residual stream after a block |
 | attn_output | the output of the attention's output projection, before the residual add |
 | mlp_output | the output of the MLP, before the residual add |
-| head_output | the INPUT of the output projection: heads side by side, head_dim each |
+| head_output | the INPUT of the output projection: heads side by side |
 
-Where a model normalises after the projection or the MLP (Gemma-2, Gemma-3, OLMo-2), attn_output
-and mlp_output lie before that norm.
+One pass over three tokens is watched (`tracing`). Blocks are what ran one after the other and hand
+the residual stream on; attention is where weights over tokens were made; its output projection is
+the linear map that ran after that; the MLP is what accounts for the rest of the block's change of
+the residual stream (`residual`). Where a model normalises after the projection or the MLP (Gemma-2,
+OLMo-2), attn_output and mlp_output lie before that norm; `Layout.residuals` says so.
+
+A hybrid has some sites at some layers only. It may be edited there, and is refused elsewhere.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,113 +27,17 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from steering.errors import UnsupportedModel
-from steering.space import Shape
-
-SITES = ("block_output", "attn_output", "mlp_output", "head_output")
-_ATTENTION_ARGUMENTS = {"attention_mask", "position_embeddings", "past_key_values", "alibi"}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A resolved decoder.
-
-    Attributes:
-        decoder: The module that owns the blocks.
-        blocks: One module per layer (l).
-        attentions: The attention of each layer.
-        mlps: The module of each layer whose output is the MLP's contribution to the residual.
-        projections: The attention's output projection of each layer.
-        n_layers: Number of layers.
-        n_heads: Number of query heads (h).
-        head_dim: Width of one head (d_h), read from the output projection.
-        hidden_size: Width of the residual stream (d).
-        windows: Tokens that each layer's attention sees; None sees all before.
-    """
-
-    decoder: nn.Module
-    blocks: tuple[nn.Module, ...]
-    attentions: tuple[nn.Module, ...]
-    mlps: tuple[nn.Module, ...]
-    projections: tuple[nn.Module, ...]
-    n_layers: int
-    n_heads: int
-    head_dim: int
-    hidden_size: int
-    windows: tuple[int | None, ...]
-
-    @property
-    def shape(self) -> Shape:
-        """What search spaces are made for."""
-        return Shape(self.n_layers, self.n_heads, self.hidden_size)
-
-    def width(self, site: str) -> int:
-        """Width of the activations at a site."""
-        return self.n_heads * self.head_dim if site == "head_output" else self.hidden_size
-
-    def module(self, site: str, layer: int) -> nn.Module:
-        """The module whose output (head_output: whose input) is the site."""
-        modules = {
-            "block_output": self.blocks,
-            "attn_output": self.projections,
-            "mlp_output": self.mlps,
-            "head_output": self.projections,
-        }
-        return modules[site][layer]
-
-    def split_heads(self, x: Tensor) -> Tensor:
-        """The input of an output projection by head: (..., h * d_h) -> (..., h, d_h)."""
-        return x.reshape(*x.shape[:-1], self.n_heads, self.head_dim)
-
-    def with_heads(
-        self, x: Tensor, rows: Tensor, tokens: Tensor, heads: Tensor, values: Tensor
-    ) -> Tensor:
-        """A copy of an output projection's input (b, s, h * d_h) with k slices replaced.
-
-        Args:
-            x: The input.
-            rows: Row of each slice (k).
-            tokens: Its token (k).
-            heads: Its head (k).
-            values: What is put there (k, d_h).
-        """
-        split = self.split_heads(x).clone()
-        place = rows.to(x.device), tokens.to(x.device), heads.to(x.device)
-        split[place] = values.to(x)
-        return split.flatten(-2)
-
-    @torch.no_grad()
-    def project(self, layer: int, head: int, activation: Tensor, *, bias: bool = False) -> Tensor:
-        """What one head writes to the residual stream: (d_h) -> (d), in float32.
-
-        Args:
-            layer: 0-based layer.
-            head: 0-based query head.
-            activation: The head's slice of the projection's input (d_h).
-            bias: Add the projection's bias (the function-vector reference adds it per head).
-        """
-        projection: Any = self.projections[layer]
-        weight: Tensor = projection.weight
-        part = slice(head * self.head_dim, (head + 1) * self.head_dim)
-        x = activation.to(weight.device).float()
-        if isinstance(projection, Conv1D):
-            out = x @ weight[part].float()
-        elif type(projection) is nn.Linear:
-            out = weight[:, part].float() @ x
-        else:  # quantised or adapted weights: the module itself, its constant part taken away
-            row = torch.zeros(2, self.width("head_output"), device=weight.device)
-            row[1, part] = x
-            dtype = weight.dtype if weight.is_floating_point() else torch.float16
-            result: Tensor = projection(row.to(dtype)).float()
-            return result[1] if bias else result[1] - result[0]
-        own_bias = getattr(projection, "bias", None)
-        return out + own_bias.float() if bias and own_bias is not None else out
-
+from steering.layout import Layout
+from steering.residual import account
+from steering.tracing import TOKENS, Attending, Call, Trace, trace
 
 _layouts: WeakKeyDictionary[nn.Module, Layout] = WeakKeyDictionary()
 
 
-def resolve(model: nn.Module) -> Layout:
+def resolve(model: Any) -> Layout:
     """Find blocks, attentions, MLPs and heads of a Hugging Face decoder.
+
+    The first call on a model runs one pass over three tokens; the others look up.
 
     Raises:
         UnsupportedModel: in one line, with what is missing.
@@ -146,85 +53,159 @@ def resolve(model: nn.Module) -> Layout:
         raise UnsupportedModel(f"{name} is an encoder-decoder; steering needs a decoder-only model")
     if hasattr(config, "get_text_config"):
         config = config.get_text_config(decoder=True)
-    keys = ("num_hidden_layers", "num_attention_heads", "hidden_size")
-    sizes: list[Any] = [getattr(config, key, None) for key in keys]
-    if not all(isinstance(size, int) for size in sizes):
-        raise UnsupportedModel(
-            f"{name} has no single number of layers, heads and hidden size in its config; "
-            "steering needs a decoder of attention blocks"
-        )
-    n_layers, n_heads, hidden_size = sizes
-    reason = f"no list of {n_layers} blocks"
+    n_layers = _stated(config, "num_hidden_layers")
+    if not isinstance(n_layers, int):
+        raise UnsupportedModel(f"{name} has no number of layers in its config; use another decoder")
+    seen = trace(model)
+    reason = f"no list of {n_layers} blocks ran, each of them once"
     for owner, blocks in _block_lists(model, n_layers):
-        parts = [_parts(block, n_heads, hidden_size, config) for block in blocks]
-        missing = next((i for i, part in enumerate(parts) if isinstance(part, str)), None)
-        if missing is not None:
-            reason = f"block {missing} ({type(blocks[missing]).__name__}) has {parts[missing]}"
+        calls = [seen.of(block) for block in blocks]
+        if any(len(own) != 1 for own in calls):
             continue
-        attentions, projections, mlps = zip(*parts, strict=True)
-        widths = {_linear_shape(p)[0] for p in projections}  # type: ignore[index]
-        if len(widths) != 1:
-            reason = f"its layers have heads of different width ({sorted(widths)})"
+        try:
+            layout = _layout(owner, [own[0] for own in calls], seen, config)
+        except UnsupportedModel as error:
+            reason = str(error)
             continue
-        layout = Layout(
-            owner, tuple(blocks), attentions, mlps, projections,
-            n_layers, n_heads, widths.pop() // n_heads, hidden_size,
-            _windows(attentions, config),
-        )  # fmt: skip
         if owner is not model:  # a value that held its own key would never be freed
             _layouts[model] = layout
         return layout
-    raise UnsupportedModel(f"{name} cannot be steered: {reason}; use a decoder of attention blocks")
+    raise UnsupportedModel(f"{name} cannot be steered: {reason}; use another decoder")
 
 
-def _windows(attentions: Sequence[nn.Module], config: Any) -> tuple[int | None, ...]:
-    """Sliding windows: of each attention where layers differ, else the configuration's."""
-    common = getattr(config, "sliding_window", None)
-    return tuple(getattr(attention, "sliding_window", common) for attention in attentions)
+def _stated(config: Any, key: str) -> Any:
+    """A value of a configuration; None where there is none, or one for each layer (Gemma-4)."""
+    try:
+        return getattr(config, key, None)
+    except (RuntimeError, ValueError):
+        return None
 
 
-def _block_lists(model: nn.Module, n_layers: int) -> Iterator[tuple[nn.Module, nn.ModuleList]]:
-    for module in model.modules():
-        for child in module.children():
-            if isinstance(child, nn.ModuleList) and len(child) == n_layers:
-                yield module, child
+def _block_lists(model: Any, n_layers: int) -> Iterator[tuple[nn.Module, list[nn.Module]]]:
+    """Lists of blocks and their owners: those of the text decoder first, not of a vision tower."""
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    roots = [decoder] if decoder is not None else []
+    seen: set[nn.Module] = set()
+    for root in [*roots, model]:
+        for module in root.modules():
+            for child in module.children():
+                a_list = isinstance(child, nn.ModuleList) and len(child) == n_layers
+                if a_list and child not in seen:
+                    seen.add(child)
+                    yield module, list(child)
 
 
-def _parts(block: nn.Module, n_heads: int, hidden_size: int, config: Any) -> Any:
-    """(attention, projection, mlp) of a block, or what it lacks."""
-    children = list(block.children())
-    attention = next((child for child in children if _takes(child, _ATTENTION_ARGUMENTS)), None)
-    if attention is None:
-        return "no attention"
-    head_dim = getattr(config, "head_dim", None) or hidden_size // n_heads
-    linears = [
-        (module, shape[0])
-        for module in _outer_linears(attention)
-        if (shape := _linear_shape(module)) and shape[1] == hidden_size and shape[0] % n_heads == 0
-    ]
-    # q_proj can have the same shape; the output projection is defined last
-    exact = [module for module, width in linears if width == n_heads * head_dim]
-    candidates = exact or [module for module, _ in linears]
-    if not candidates:
-        return f"no output projection from {n_heads} heads to width {hidden_size}"
-    weighted = [
-        child
-        for child in children
-        if child is not attention and any(p.ndim > 1 for p in child.parameters())
-    ]
-    if not weighted:
-        return "no MLP"
-    mlp = weighted[-1]
-    if _takes(mlp, {"residual"}):  # BLOOM and MPT add the residual inside the MLP
-        inner = [m for m in _outer_linears(mlp) if (_linear_shape(m) or (0, 0))[1] == hidden_size]
-        if not inner:
-            return "an MLP that adds the residual itself and no projection before it"
-        mlp = inner[-1]
-    return attention, candidates[-1], mlp
+def _layout(owner: nn.Module, blocks: Sequence[Call], seen: Trace, config: Any) -> Layout:
+    """The layout of blocks that ran.
+
+    Raises:
+        UnsupportedModel: what is wrong, as the end of a sentence.
+    """
+    width = _stream(blocks)
+    if not any(block.module in each.within for block in blocks for each in seen.attending):
+        raise UnsupportedModel(
+            "no layer weighs tokens by a softmax that can be seen; load it with "
+            "attn_implementation='sdpa' or 'eager' if it has attention at all"
+        )
+    found = []
+    for number, block in enumerate(blocks):
+        inside = [c for c in seen.calls if block.began < c.began and c.ended < block.ended]
+        own = [each for each in seen.attending if block.module in each.within]
+        try:
+            projection, attention = _projection(block, inside, own, width)
+            mlp, said = account(block, inside, attention, projection)
+        except UnsupportedModel as error:
+            raise UnsupportedModel(
+                f"block {number} ({type(block.module).__name__}) has {error}"
+            ) from error
+        found.append((projection, attention, mlp, said, {each.rows for each in own}))
+    heads = set().union(*(rows for *_, rows in found))
+    if len(heads) > 1:
+        raise UnsupportedModel(f"its layers have different numbers of heads ({sorted(heads)})")
+    n_heads = heads.pop()
+    projections = [projection for projection, *_ in found]
+    return Layout(
+        decoder=owner,
+        blocks=tuple(block.module for block in blocks),
+        projections=tuple(call.module if call else None for call in projections),
+        mlps=tuple(mlp for _, _, mlp, _, _ in found),
+        residuals=tuple(said for _, _, _, said, _ in found),
+        n_layers=len(blocks),
+        n_heads=n_heads,
+        head_dims=tuple(
+            _linear_shape(call.module)[0] // n_heads if call else 0  # type: ignore[index]
+            for call in projections
+        ),
+        hidden_size=width,
+        windows=tuple(_window(attention, config) for _, attention, *_ in found),
+    )
 
 
-def _takes(module: nn.Module, names: set[str]) -> bool:
-    return not names.isdisjoint(inspect.signature(module.forward).parameters)
+def _stream(blocks: Sequence[Call]) -> int:
+    """Width of what blocks hand on, which must be one vector for each token."""
+    for number, block in enumerate(blocks):
+        for x in (block.given, block.result):
+            if x is None or x.ndim != 3 or x.shape[:2] != (1, TOKENS):
+                shape = "nothing" if x is None else f"a tensor {tuple(x.shape)}"
+                raise UnsupportedModel(
+                    f"block {number} ({type(block.module).__name__}) hands on {shape} for 1 row of "
+                    f"{TOKENS} tokens, expected (1, {TOKENS}, width): one residual stream"
+                )
+    widths = {x.shape[2] for block in blocks for x in (block.given, block.result) if x is not None}
+    if len(widths) > 1:
+        raise UnsupportedModel(f"its residual stream has several widths ({sorted(widths)})")
+    return int(widths.pop())
+
+
+def _projection(
+    block: Call, inside: Sequence[Call], attending: Sequence[Attending], width: int
+) -> tuple[Call | None, nn.Module | None]:
+    """The output projection's call and the attention of a block, or neither."""
+    found: dict[nn.Module, tuple[Call, nn.Module]] = {}
+    for each in attending:
+        within = each.within[each.within.index(block.module) + 1 :]
+        for attention in reversed(within):
+            own = set(_outer_linears(attention))
+            given = next(c.given for c in reversed(inside) if c.module is attention)
+            calls = [
+                call
+                for call in inside
+                if call.began > each.at
+                and call.module in own
+                and _takes_heads(call, each, width)
+                and not (given is not None and _equal(call.given, given))  # a gate
+            ]
+            if calls:
+                found[calls[0].module] = calls[0], attention
+                break
+        else:
+            raise UnsupportedModel(
+                f"attention of {each.rows} heads and no output projection from them to width "
+                f"{width}"
+            )
+    if len(found) > 1:
+        raise UnsupportedModel(f"{len(found)} attentions, where one is expected")
+    return next(iter(found.values()), (None, None))
+
+
+def _takes_heads(call: Call, attending: Attending, width: int) -> bool:
+    shape = _linear_shape(call.module)
+    if shape is None or shape[1] != width or shape[0] % attending.rows:
+        return False
+    return attending.width is None or shape[0] == attending.rows * attending.width
+
+
+def _equal(x: Tensor | None, y: Tensor) -> bool:
+    return x is not None and x.shape == y.shape and torch.equal(x, y)
+
+
+def _window(attention: nn.Module | None, config: Any) -> int | None:
+    """Tokens that an attention sees: its own number where layers differ, else the common one."""
+    common = _stated(config, "sliding_window")
+    if _stated(config, "use_sliding_window") is False:
+        common = None
+    window = getattr(attention, "sliding_window", common)
+    return window if isinstance(window, int) and window > 0 else None
 
 
 def _outer_linears(module: nn.Module) -> Iterator[nn.Module]:

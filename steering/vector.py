@@ -17,7 +17,8 @@ from steering.attachment import Attachment, Slot, on, rowwise
 from steering.edit import Edit
 from steering.errors import BadVector
 from steering.folding import biased, probe, require_equal
-from steering.sites import Layout, resolve
+from steering.layout import Layout
+from steering.sites import resolve
 
 
 @dataclass(frozen=True, eq=False)

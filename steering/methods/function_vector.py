@@ -22,9 +22,10 @@ from steering.activations import mean_head_activations
 from steering.edit import Edit
 from steering.effects import Effects, Target, indirect_effects
 from steering.errors import BadSetting
+from steering.layout import Layout
 from steering.method import Examples, SteeringMethod, register
 from steering.prompts import correct_prompts, shuffled_prompts
-from steering.sites import Layout, resolve
+from steering.sites import resolve
 from steering.space import Choice, SearchSpace, Shape
 from steering.vector import SteeringVector
 
@@ -123,10 +124,10 @@ class FunctionVector(SteeringMethod):
         effects = indirect_effects(
             model, tokenizer, prompts, answers, means, target=self.target, bos=self.bos
         )
-        every = layout.n_layers * layout.n_heads
-        k = math.ceil(every / 51.2) if self.top_heads is None else min(self.top_heads, every)
-        best = effects.values.mean(dim=0).flatten().topk(k).indices.tolist()
-        return [divmod(index, layout.n_heads) for index in best], effects
+        every, mean = layout.heads, effects.values.mean(dim=0)
+        k = math.ceil(len(every) / 51.2) if self.top_heads is None else self.top_heads
+        best = mean[tuple(torch.tensor(every).T)].topk(min(k, len(every))).indices.tolist()
+        return [every[index] for index in best], effects
 
 
 def default_layer(n_layers: int) -> int:

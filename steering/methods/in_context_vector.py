@@ -21,8 +21,9 @@ from torch import Tensor
 
 from steering.activations import last_token_hidden_states
 from steering.edit import Edit
-from steering.errors import BadExamples
+from steering.errors import BadExamples, UnsupportedModel
 from steering.method import Examples, SteeringMethod, register
+from steering.sites import resolve
 from steering.space import Choice, SearchSpace, Shape
 from steering.vector import SteeringVector
 
@@ -75,10 +76,16 @@ class InContextVector(SteeringMethod):
         )
         differences = states[: len(chosen)] - states[len(chosen) :]  # (n, l + 1, d)
         direction = self._direction(differences.flatten(1)).view(differences.shape[1:])
+        layers = resolve(model).layers("mlp_output")
+        if not layers:
+            raise UnsupportedModel("icv: no layer has an MLP of one module; use another method")
         edits = [
-            Edit("mlp_output", layer, "norm_preserving_add", tensor.clone(), self.positions)
-            for layer, tensor in enumerate(direction[1:])
-        ]
+            Edit(
+                "mlp_output", layer, "norm_preserving_add", direction[layer + 1].clone(),
+                self.positions,
+            )
+            for layer in layers
+        ]  # fmt: skip
         unit = "relative to the norm of the MLP output"
         return self.vector(edits, model, examples, coefficient=self.coefficient, unit=unit)
 

@@ -28,7 +28,7 @@ class RandomHeads(FunctionVector):
         causal = FunctionVector(**own).fit(model, tokenizer, examples)
         chosen = {tuple(head) for head in causal.provenance["heads"]}
         layout = resolve(model)
-        every = [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
+        every = layout.heads
         rng = random.Random(f"heads {self.seed}")
         drawn = sorted(rng.sample(every, len(every)), key=lambda head: head in chosen)
         drawn = drawn[: len(chosen)]

@@ -38,7 +38,7 @@ def naive_fit(model: Any, tokenizer: Any) -> torch.Tensor:
         model(torch.tensor([text], device=model.device), use_cache=False)
         for handle in handles:
             handle.remove()
-    means = layout.split_heads(torch.stack([torch.stack(kept).mean(dim=0) for kept in sums]))
+    means = layout.split_heads(torch.stack([torch.stack(kept).mean(dim=0) for kept in sums]), 0)
     heads = [(la, h) for la in range(layout.n_layers) for h in range(layout.n_heads)]
     prompts, answers = shuffled_prompts(task, EFFECTS, 10, 0)
     for text, answer in zip(prompt_ids(tokenizer, prompts), answers, strict=True):

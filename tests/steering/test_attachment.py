@@ -30,7 +30,7 @@ def vectors(model: Any) -> list[SteeringVector | None]:
     generator = torch.Generator().manual_seed(0)
 
     def edit(site: str, layer: int, operation: str, positions: str, head: int | None = None) -> Any:
-        width = layout.head_dim if head is not None else layout.width(site)
+        width = layout.head_dim if head is not None else layout.width(site, layer)
         tensor = torch.randn(width, generator=generator)
         return Edit(site, layer, operation, tensor, positions, head)
 

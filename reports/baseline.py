@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 
 from reports.costs import overhead
-from reports.record import Record, write_atomically
+from reports.files import write_atomically
+from reports.record import Record
 from reports.stats import Array
 
 SCHEMA = 1

@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from reports.columns import Column, fixed
+from reports.files import write_atomically
 from reports.plots import save, styled
-from reports.record import write_atomically
 from reports.table import Row, Table
 
 KEYS = ("heads", "layer", "coefficient")

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure as Canvas
 
 from reports import figures_method, figures_quality
 from reports.comparison import Comparison
-from reports.record import write_atomically
+from reports.files import write_atomically
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -107,6 +107,6 @@ def save(canvas: Canvas, svg: Path, png: Path) -> None:
     text = io.StringIO()
     canvas.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     write_atomically(svg, text.getvalue())
-    partial = png.with_name(f".{png.name}")
-    canvas.savefig(partial, format="png", metadata={"Software": None})
-    partial.replace(png)
+    pixels = io.BytesIO()
+    canvas.savefig(pixels, format="png", metadata={"Software": None})
+    write_atomically(png, pixels.getvalue())

@@ -15,12 +15,12 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from reports.files import write_atomically
 
 SCHEMA = 1
 FOLDER = "records"
@@ -142,21 +142,6 @@ def load_all(root: Path) -> list[Record]:
     """
     found = sorted(root.glob(f"{FOLDER}/*/record.json"))
     return [Record.load(path.parent) for path in found]
-
-
-def write_atomically(path: Path, content: str) -> None:
-    """Replace a file in one step; on failure the old one stays and nothing else is left."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _metric(entry: Mapping[str, Any]) -> Metric:

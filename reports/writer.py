@@ -11,12 +11,13 @@ from types import MappingProxyType
 from reports.claim import answers, summary, verdicts
 from reports.comparison import Comparison, by_model
 from reports.costs import cost_table
+from reports.files import write_atomically
 from reports.frame import frame
 from reports.judging import agreement_table, judge_table, judge_warnings
 from reports.page import Chapter, render
 from reports.plots import Figure, draw
 from reports.price import price_table
-from reports.record import Record, write_atomically
+from reports.record import Record
 from reports.samples import Sample, samples
 from reports.table import Table
 from reports.tables import difference_table, suite_table, task_table, whole_table

@@ -10,8 +10,9 @@ from typing import Any
 from tabulate import tabulate
 
 from reports import Record, baseline
+from reports.files import write_atomically
 from reports.gate import Rule, Verdict, judge
-from reports.record import dump, write_atomically
+from reports.record import dump
 
 Outcome = dict[str, Any]
 

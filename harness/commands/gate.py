@@ -36,8 +36,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Print one line per failure and a count; in GitHub Actions, annotations too."""
+    from reports.files import write_atomically
     from reports.gate import Rule, gate, github, junit
-    from reports.record import load_all, write_atomically
+    from reports.record import load_all
 
     records = load_all(arguments.folder)
     if not records:

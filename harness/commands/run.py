@@ -124,7 +124,8 @@ def _group_scores(
 
 
 def _write(path: Path, content: Any, *, lines: bool = False) -> None:
-    from reports.record import dump, write_atomically
+    from reports.files import write_atomically
+    from reports.record import dump
 
     text = "".join(dump(line) + "\n" for line in content) if lines else dump(content, indent=1)
     write_atomically(path, text)

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports.record import FOLDER, dump, write_atomically
+from reports.files import write_atomically
+from reports.record import FOLDER, dump
 
 if TYPE_CHECKING:
     from harness.comparing.cells import Cell

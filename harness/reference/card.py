@@ -7,7 +7,8 @@ from pathlib import Path
 
 from harness.reference import REFERENCE, weights
 from reports.comparison import Comparison
-from reports.record import load_all, write_atomically
+from reports.files import write_atomically
+from reports.record import load_all
 from reports.tables import suite_table, task_table
 
 TARGETS = (

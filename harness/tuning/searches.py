@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from harness.measuring.code import code_of
 from harness.measuring.spec import Arm
 from harness.tuning.search import Search
-from reports.record import dump, write_atomically
+from reports.files import write_atomically
+from reports.record import dump
 
 if TYPE_CHECKING:
     from harness.measuring.spec import RunSpec

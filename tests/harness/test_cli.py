@@ -295,7 +295,7 @@ def test_a_full_disk_leaves_no_half_written_record(
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("reports.record.os.fsync", full)
+    monkeypatch.setattr("reports.files.os.fsync", full)
     out = tmp_path / "out"
     assert compare(checkpoint, pairs, out, "--arms", "zero_shot") == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]

@@ -45,7 +45,7 @@ def test_a_full_disk_keeps_what_was_there(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    target = "reports.record.os.fsync" if call == "fsync" else "pathlib.Path.replace"
+    target = "reports.files.os.fsync" if call == "fsync" else "pathlib.Path.replace"
     monkeypatch.setattr(target, full)
     with pytest.raises(OSError, match="No space"):
         record(values=(1, 1, 1, 1)).save(tmp_path)

@@ -13,6 +13,7 @@ from steering.hooks import capture
 from steering.memo import recall
 from steering.sites import resolve
 from steering.tokens import prompt_ids
+from steering.tracing import input_device
 
 BATCH = 16
 
@@ -48,7 +49,7 @@ def _in_batches(
     parts = []
     for start in range(0, len(order), batch_size):
         inputs, sizes = rows(
-            [sequences[i] for i in order[start : start + batch_size]], model.device
+            [sequences[i] for i in order[start : start + batch_size]], input_device(model)
         )
         parts.append(capture(model, inputs, _last(sizes, inputs["input_ids"].shape[1], k), **where))
     found = torch.cat(parts)[torch.argsort(torch.tensor(order))]

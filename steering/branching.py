@@ -32,6 +32,7 @@ from torch import Tensor
 from steering.hooks import Change, changing, entering, unembedding_in_parts
 from steering.memo import memory_bound
 from steering.sites import resolve
+from steering.tracing import input_device
 
 FEWEST, MOST = 256, 1024
 """Tokens of one branched pass, at the least and at the most: twice as many are slower."""
@@ -56,8 +57,8 @@ def tokens_of_a_pass(model: Any) -> int:
     config = model.config.get_text_config()
     per_token = 4 * (3 * int(config.vocab_size) + 40 * resolve(model).hidden_size)
     bound = memory_bound()
-    if bound is None and model.device.type == "cuda":
-        bound = torch.cuda.mem_get_info(model.device)[1] // 8
+    if bound is None and input_device(model).type == "cuda":
+        bound = torch.cuda.mem_get_info(input_device(model))[1] // 8
     if bound is None:
         bound = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8
     return max(FEWEST, min(MOST, bound // per_token))
@@ -117,7 +118,7 @@ def _one_pass(
     changes: Changes,
     staged: bool,
 ) -> Tensor:
-    device, m, k = model.device, len(texts[0][1]), len(chosen) + 1
+    device, m, k = input_device(model), len(texts[0][1]), len(chosen) + 1
     before = max(len(prompt) for prompt, _ in texts) - 1
     pads = [before + 1 - len(prompt) for prompt, _ in texts]
     ids = torch.tensor(
@@ -235,7 +236,7 @@ def patched_log_probs(
         n times (k + 1, m): the unpatched model first. float32 on the CPU.
     """
     layout = resolve(model)
-    means = means.to(model.device)
+    means = means.to(input_device(model))
 
     def changes(
         chosen: Sequence[int], places: Sequence[slice], batch: int

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from steering.method import Examples, SteeringMethod
+from steering.tracing import input_device
 from steering.vector import SteeringVector
 
 Check = tuple[str, bool]
@@ -18,7 +19,7 @@ Check = tuple[str, bool]
 
 @torch.no_grad()
 def _logits(model: Any, tokenizer: Any, text: str) -> Tensor:
-    ids = torch.tensor([tokenizer.encode(text)], device=model.device)
+    ids = torch.tensor([tokenizer.encode(text)], device=input_device(model))
     logits: Tensor = model(input_ids=ids, use_cache=False).logits
     return logits
 
@@ -83,14 +84,14 @@ def _batches(
     with vector.attached(model):
         alone = [_logits(model, tokenizer, text)[0, -1] for text in texts]
     for side in ("left", "right"):
-        ids, mask = _padded([tokenizer.encode(text) for text in texts], side, model.device)
+        ids, mask = _padded([tokenizer.encode(text) for text in texts], side, input_device(model))
         with torch.no_grad(), vector.attached(model):
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
         last = [int(row.nonzero()[-1]) for row in mask]
         found = [logits[row, token] for row, token in enumerate(last)]
         agree = all(_near(a, b) for a, b in zip(found, alone, strict=True))
         yield f"{side} padding and batch size do not matter", agree
-    ids, mask = _padded([tokenizer.encode(text) for text in texts], "left", model.device)
+    ids, mask = _padded([tokenizer.encode(text) for text in texts], "left", input_device(model))
     written = []
     for cache in (True, False):
         with torch.no_grad(), vector.attached(model):

@@ -31,6 +31,7 @@ from steering.hooks import Change, changing
 from steering.memo import recall
 from steering.sites import resolve
 from steering.tokens import answer_ids
+from steering.tracing import input_device
 
 Path = Literal["auto", "staged", "branching", "cached_prefix", "naive"]
 Target = Literal["first_token", "sequence"]
@@ -117,7 +118,7 @@ def naive_log_probs(
     means: Tensor,
 ) -> Tensor:
     """One plain forward pass per head: (k + 1, m), for one prompt as in `patched_log_probs`."""
-    ids = torch.tensor([[*prompt, *answer[:-1]]], device=model.device)
+    ids = torch.tensor([[*prompt, *answer[:-1]]], device=input_device(model))
     found = []
     for variant in (None, *variants):
         with _replacing(model, [variant], means, len(prompt) - 1):
@@ -142,16 +143,16 @@ def cached_log_probs(
     """The prompt's beginning once, then one row per head; result as in `naive_log_probs`."""
     if len(prompt) < 2:
         return naive_log_probs(model, prompt, answer, variants, means)
-    begun = torch.tensor([prompt[:-1]], device=model.device)
+    begun = torch.tensor([prompt[:-1]], device=input_device(model))
     cache = model(input_ids=begun, use_cache=True).past_key_values
-    rest = torch.tensor([[prompt[-1], *answer[:-1]]], device=model.device)
+    rest = torch.tensor([[prompt[-1], *answer[:-1]]], device=input_device(model))
     found = []
     every: list[Variant | None] = [None, *variants]
     for start in range(0, len(every), STEP_ROWS):
         chosen = every[start : start + STEP_ROWS]
         own = copy.deepcopy(cache)
         own.batch_repeat_interleave(len(chosen))
-        seen = torch.ones(len(chosen), begun.shape[1] + rest.shape[1], device=model.device)
+        seen = torch.ones(len(chosen), begun.shape[1] + rest.shape[1], device=input_device(model))
         with _replacing(model, chosen, means, 0):
             logits = model(
                 input_ids=rest.expand(len(chosen), -1),
@@ -175,8 +176,8 @@ def _replacing(
             at.setdefault(variant[0], []).append((row, variant[1]))
 
     def patch(layer: int) -> Change:
-        rows, heads = torch.tensor(at[layer], device=model.device).T
-        tokens, values = torch.full_like(rows, token), means.to(model.device)[layer, heads]
+        rows, heads = torch.tensor(at[layer], device=input_device(model)).T
+        tokens, values = torch.full_like(rows, token), means.to(input_device(model))[layer, heads]
         return lambda x: layout.with_heads(x, layer, rows, tokens, heads, values)
 
     with changing(model, {("head_output", layer): patch(layer) for layer in at}):

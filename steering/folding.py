@@ -19,6 +19,7 @@ from steering.edit import Edit
 from steering.errors import BadVector
 from steering.layout import Layout
 from steering.sites import resolve
+from steering.tracing import input_device
 
 TOLERANCE = 1e-3
 """Relative to the largest logit: rounding differs, a wrong place shows by far more."""
@@ -63,6 +64,8 @@ def _writer(layout: Layout, edit: Edit) -> Any:
         raise BadVector(
             f"no layer can take an edit at {edit.site} as its bias; leave out fold=True"
         )
+    if found[-1].weight.is_meta:
+        raise BadVector("offloaded weights take no bias; leave out fold=True")
     return found[-1]
 
 
@@ -70,7 +73,7 @@ def _writer(layout: Layout, edit: Edit) -> Any:
 def probe(model: Any) -> Tensor:
     """Logits of three tokens (1, 3, v), by which a folded model is compared with a hooked one."""
     size = model.get_input_embeddings().num_embeddings
-    ids = torch.tensor([[1, 2, 3]], device=model.device) % size
+    ids = torch.tensor([[1, 2, 3]], device=input_device(model)) % size
     logits: Tensor = model(input_ids=ids, use_cache=False).logits
     return logits.float()
 

@@ -1,4 +1,4 @@
-"""The only place that puts hooks on a model, and takes every one of them away again."""
+"""The only place whose hooks change a model; every one of them is taken away again."""
 
 from __future__ import annotations
 

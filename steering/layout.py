@@ -148,7 +148,8 @@ def written(projection: Any, x: Tensor, *, bias: bool = False) -> Tensor:
         return out + own.float() if bias and own is not None else out
     # quantised, adapted or offloaded weights: the module itself, its constant part taken away
     dtype = weight.dtype if weight.is_floating_point() else torch.float16
-    device = "cpu" if weight.is_meta else weight.device
+    hook = getattr(projection, "_hf_hook", None)  # which brings offloaded weights
+    device = getattr(hook, "execution_device", "cpu") if weight.is_meta else weight.device
     rows = F.pad(x, (0, 0, 0, 1)).to(device, dtype)
     result: Tensor = projection(rows[None])[0].float()
     return result[:-1] if bias else result[:-1] - result[-1]

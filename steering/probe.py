@@ -207,7 +207,8 @@ def _prove_reach(model: Any, layout: Layout) -> tuple[Edit, Tensor, Tensor]:
             f"{type(model).__name__}: the logits of three tokens hold NaN or infinity; load the "
             "model in float32 or mend the checkpoint"
         )
-    noise = _rounding(model) * logits[0].abs().amax() + (logits[0] - logits[rows - 2]).abs().amax()
+    rounding = 2 * max(torch.finfo(model.dtype).eps, 1e-6) * logits[0].abs().amax()
+    noise = rounding + 4 * (logits[0] - logits[rows - 2]).abs().amax()
     moved = (logits[1 : rows - 2] - logits[0]).abs().amax(dim=1)
     still = (moved <= noise).nonzero().flatten().tolist()
     if still:

@@ -139,12 +139,16 @@ def _sum(
     """Say y as a sum of multiples of x and all parts, where it is one."""
     terms = [x, *(part.value for part in parts)]
     columns = torch.stack([term.flatten() for term in terms], dim=1)
-    weights = torch.linalg.lstsq(columns, y.flatten()[:, None], driver="gelsy").solution[:, 0]
+    # rounding is relative: without weights a few huge activations would decide alone
+    scale = 1 / columns.abs().sum(dim=1, keepdim=True).clamp_min(1e-30)
+    weights = torch.linalg.lstsq(
+        columns * scale, y.flatten()[:, None] * scale, driver="gelsy"
+    ).solution[:, 0]
     size = (columns * weights).abs()
     off = (columns @ weights - y.flatten()).abs()
     if not bool((off <= tolerance * size.sum(dim=1)).all()):
         return None
-    if not bool((size.square().mean(dim=0).sqrt() > tolerance * y.square().mean().sqrt()).all()):
+    if not bool((size > tolerance * size.sum(dim=1, keepdim=True)).any(dim=0).all()):
         return None  # a part that is not there
     words = [
         _times(weight, name)

@@ -21,6 +21,7 @@ from steering.effects import best_path
 from steering.errors import BadVector
 from steering.hooks import Change
 from steering.operations import OPERATIONS
+from steering.tracing import input_device
 from steering.vector import SteeringVector, attached_by_row
 
 BRANCHING = ("last_prompt", "continuation")
@@ -118,12 +119,12 @@ def _ahead(row: Tensor, prompt: Ids, count: int) -> Tensor:
 @torch.no_grad()
 def _before_edits(model: Any, prompts: Sequence[Ids], before: Sequence[int]) -> list[Tensor]:
     """The same of every prompt, unsteered: edits at BRANCHING positions come later."""
-    none = torch.zeros(0, device=model.device)
+    none = torch.zeros(0, device=input_device(model))
     found = [none] * len(prompts)
     asked = [i for i in _longest_first(prompts) if before[i]]
     for start in range(0, len(asked), ROWS):
         chunk = asked[start : start + ROWS]
-        inputs, _ = rows([prompts[i][:-1] for i in chunk], model.device)
+        inputs, _ = rows([prompts[i][:-1] for i in chunk], input_device(model))
         for i, row in zip(chunk, model(**inputs, use_cache=False).logits, strict=True):
             found[i] = _ahead(row, prompts[i], before[i])
     return found
@@ -193,8 +194,9 @@ def _as_rows(
     model: Any, texts: Sequence[tuple[Ids, Ids]], vectors: Sequence[SteeringVector]
 ) -> Tensor:
     """Logits (b, s, v) of prompts with their answers, each row under its own vector."""
-    inputs, totals = rows([[*prompt, *answer[:-1]] for prompt, answer in texts], model.device)
-    ends = torch.tensor([len(prompt) for prompt, _ in texts], device=model.device)
+    device = input_device(model)
+    inputs, totals = rows([[*prompt, *answer[:-1]] for prompt, answer in texts], device)
+    ends = torch.tensor([len(prompt) for prompt, _ in texts], device=device)
     with (
         attached_by_row(model, vectors) as attachment,
         attachment.lengths(ends, totals),

@@ -82,10 +82,18 @@ class Trace:
         return [call for call in self.calls if call.module is module]
 
 
+def input_device(model: Any) -> torch.device:
+    """Where a model's inputs belong; of offloaded weights, where they are brought to."""
+    if model.device.type != "meta":
+        return torch.device(model.device)
+    hook = getattr(model.get_input_embeddings(), "_hf_hook", None)
+    return torch.device(getattr(hook, "execution_device", None) or "cpu")
+
+
 def token_ids(model: Any, rows: int = 1) -> Tensor:
     """Three ordinary tokens (b, 3): special ones, at the ends of vocabularies, may be all zero."""
     size = model.get_input_embeddings().num_embeddings
-    ids = torch.tensor([[size // 2, size // 3, 2 * size // 3]], device=model.device)
+    ids = torch.tensor([[size // 2, size // 3, 2 * size // 3]], device=input_device(model))
     return ids.repeat(rows, 1)
 
 

@@ -14,6 +14,8 @@ from harness.lm.packaged import PACKAGED, gguf_file
 from harness.reference import REFERENCE, weights
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from harness.lm.adapter import SteeredLM
 
 MODELS = (REFERENCE, "hf", *PACKAGED)
@@ -124,11 +126,27 @@ def identity(lm: SteeredLM) -> str:
     }
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     for name, parameter in sorted(lm.model.named_parameters()):
-        flat = parameter.detach().flatten()
-        values = flat[:: max(1, flat.numel() // SAMPLED)].float().cpu()
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
-        digest.update(values.contiguous().numpy().tobytes())
+        digest.update(_sampled(lm.model, name).numpy().tobytes())
     backend = getattr(lm.tokenizer, "backend_tokenizer", None)
     spelled = backend.to_str() if backend else json.dumps(sorted(lm.tokenizer.get_vocab().items()))
     digest.update(spelled.encode())
     return digest.hexdigest()[:12]
+
+
+def _sampled(model: Any, name: str) -> Tensor:
+    """Evenly spaced values of a parameter, in float32 on the CPU; offloaded ones are brought."""
+    from accelerate.utils import align_module_device  # type: ignore[import-untyped]
+
+    path, _, own = name.rpartition(".")
+    module = model.get_submodule(path)
+    with align_module_device(module):
+        parameter = getattr(module, own)
+        if parameter.is_meta:
+            raise UsageError(
+                f"the weights {name} lie on the meta device and nothing brings them; load the "
+                "model with its weights"
+            )
+        flat = parameter.detach().flatten()
+        values: Tensor = flat[:: max(1, flat.numel() // SAMPLED)].float().cpu().contiguous()
+    return values

@@ -36,7 +36,11 @@ GENERATION = [(p, {"until": ["\x00"], "max_gen_toks": STEPS}) for p in PROMPTS]
 SCORING = [(p, a) for p in PROMPTS for a in ("c", " a longer answer\n")]
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+RARE = ("openai-gpt", "gemma4", "afmoe", "lfm2", "falcon_h1", "qwen3_next", "gpt_neo", "bitnet")
+"""Hybrids, layers of their own width, gates and norms after attention, a list from a block."""
+
+
+@pytest.fixture(scope="module", params=[*CONFIGS, *RARE])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     return save(request.param, tmp_path_factory.mktemp(request.param))

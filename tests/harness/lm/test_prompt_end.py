@@ -85,7 +85,7 @@ def test_a_fit_reads_the_token_at_which_scoring_begins_to_steer(
         states.append(
             capture(lm.model, inputs, lambda x, last=last: x[:, last], site="head_output")
         )
-    expected = layout.split_heads(torch.cat(states).mean(dim=0))
+    expected = layout.split_heads(torch.cat(states).mean(dim=0), 0)
     assert torch.allclose(found, expected, atol=1e-5)
 
 

@@ -190,7 +190,7 @@ def on(model: nn.Module, slots: Sequence[Slot], batch: int | None = None) -> Ite
         if changes:
             stack.enter_context(watching(model, attachment._begin))
             chained = {place: _chain(parts) for place, parts in changes.items()}
-            stack.enter_context(changing(model, chained))
+            stack.enter_context(changing(model, chained, anywhere=True))
             attachment._beside.add(attachment)
             stack.callback(attachment._beside.discard, attachment)
         yield attachment

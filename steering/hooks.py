@@ -33,16 +33,20 @@ class _Stop(Exception):
 
 
 @contextmanager
-def changing(model: nn.Module, changes: Mapping[tuple[str, int], Change]) -> Iterator[None]:
+def changing(
+    model: nn.Module, changes: Mapping[tuple[str, int], Change], *, anywhere: bool = False
+) -> Iterator[None]:
     """Pass the activations of sites through functions.
 
     Args:
         model: A Hugging Face decoder.
         changes: A function for each (site, layer).
+        anywhere: In the passes of other threads too; else theirs stay as they are.
     """
     layout = resolve(model)
     with ExitStack() as stack:
-        for (site, layer), change in changes.items():
+        for (site, layer), wanted in changes.items():
+            change = wanted if anywhere else _in_this_thread(wanted)
             module = layout.module(site, layer)
             handle = (
                 module.register_forward_pre_hook(_before(change), with_kwargs=True)
@@ -51,6 +55,11 @@ def changing(model: nn.Module, changes: Mapping[tuple[str, int], Change]) -> Ite
             )
             stack.callback(handle.remove)
         yield
+
+
+def _in_this_thread(change: Change) -> Change:
+    thread = threading.get_ident()
+    return lambda x: change(x) if threading.get_ident() == thread else None
 
 
 def _after(change: Change) -> Callable[..., Any]:
@@ -85,9 +94,12 @@ def entering(
         model: A Hugging Face decoder.
         enter: (layer, arguments) -> the arguments that the block gets instead.
     """
+    thread = threading.get_ident()
 
     def before(layer: int, names: list[str]) -> Callable[..., Any]:
         def hook(_module: nn.Module, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if threading.get_ident() != thread:
+                return None
             return (), enter(layer, {**dict(zip(names, inputs, strict=False)), **kwargs})
 
         return hook
@@ -279,6 +291,7 @@ def capture(
     layout: Layout = resolve(model)
     wanted = layers if layers is not None else range(layout.n_layers)
     kept: dict[int, Tensor] = {}
+    thread = threading.get_ident()
 
     def keep(layer: int) -> Change:
         def change(x: Tensor) -> None:
@@ -290,11 +303,12 @@ def capture(
 
     def embedding(_module: nn.Module, given: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         x = given[0] if given else next(iter(kwargs.values()))
-        if -1 not in kept:
+        if -1 not in kept and threading.get_ident() == thread:
             kept[-1] = select(x).float()
 
     def embedded(_module: nn.Module, _given: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.shape[-1] == layout.hidden_size:
+        own = threading.get_ident() == thread
+        if own and isinstance(output, Tensor) and output.shape[-1] == layout.hidden_size:
             kept[-1] = select(output).float()
 
     with ExitStack() as stack:

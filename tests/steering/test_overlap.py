@@ -10,7 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from steering import BadVector, Edit, SteeringVector
+from steering import (
+    BadVector,
+    Edit,
+    SteeringVector,
+    last_token_hidden_states,
+    mean_head_activations,
+)
 from steering.hooks import watching
 from tests.harness.tiny import WIDTH
 
@@ -147,6 +153,33 @@ def test_whose_vector_a_third_thread_means_is_not_guessed(model: Any) -> None:
         holding.result()
     assert "\n" not in str(caught.value)
     assert_untouched(model)
+
+
+def test_a_fit_beside_a_generation(model: Any, tokenizer: Any) -> None:
+    """Two threads read and a third one writes: none of them meets the hooks of another."""
+    texts = [["hot", "cold day"], ["a", "much longer text"]]
+    states = [last_token_hidden_states(model, tokenizer, each) for each in texts]
+    heads = [mean_head_activations(model, tokenizer, each) for each in texts]
+    plain = written(model)
+    begun = threading.Barrier(3)
+
+    def read(number: int) -> None:
+        begun.wait()
+        for _ in range(20):
+            found = last_token_hidden_states(model, tokenizer, texts[number])
+            assert torch.equal(found, states[number])
+            assert torch.equal(
+                mean_head_activations(model, tokenizer, texts[number]), heads[number]
+            )
+
+    def write() -> None:
+        begun.wait()
+        for _ in range(5):
+            assert written(model) == plain
+
+    with ThreadPoolExecutor(3) as pool:
+        for each in [pool.submit(read, 0), pool.submit(read, 1), pool.submit(write)]:
+            each.result()
 
 
 def test_watching_alone_leaves_nothing(model: Any) -> None:

@@ -13,26 +13,50 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Gt
+from pydantic import AfterValidator, ConfigDict, FiniteFloat, TypeAdapter
+from typing_extensions import TypedDict
 
 from reports.costs import overhead
-from reports.files import write_atomically
-from reports.record import Record
+from reports.files import BadFile, load, write_atomically
+from reports.identity import VERSIONS, differing, model_names, newest, place
+from reports.record import Record, number
 from reports.stats import Array
 
 SCHEMA = 1
 DIGITS = 4
+NUMBER = re.compile(r"-?\d{1,330}\.\d{3}", re.ASCII)
 MEASURED = ("model", "model_args", "model_hash", "method_code", "settings")
 """Parts of a spec that are under test, or differ between machines: all others are protocol."""
 
 
 class BadBaseline(ValueError):
     """A baseline file that cannot be used."""
+
+
+def _readable(values: str) -> str:
+    """Refuse values that `Case.per_document` would not read as it should.
+
+    Raises:
+        ValueError: neither digits 0 and 1 nor numbers; or some of them are no numbers.
+    """
+    parts = values.split()
+    if " " not in values:
+        good = bool(values) and set(values) <= {"0", "1"}
+    else:
+        good = bool(parts) and (all(map(NUMBER.fullmatch, parts)) or set(parts) == {"nan"})
+    if not good:
+        raise ValueError("expected one 0 or 1 per document, or numbers with a space after each")
+    return values
 
 
 @dataclass(frozen=True)
@@ -53,9 +77,9 @@ class Case:
     documents: str
     metric: str
     higher_is_better: bool
-    value: float | None
-    values: str
-    overhead: float | None = None
+    value: FiniteFloat | None
+    values: Annotated[str, AfterValidator(_readable)]
+    overhead: Annotated[FiniteFloat, Gt(0)] | None = None
 
     @property
     def per_document(self) -> Array:
@@ -64,14 +88,32 @@ class Case:
         return np.array([float(part) for part in parts])
 
 
+class Stored(TypedDict):
+    """A baseline file."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[misc]
+    schema: Literal[1]
+    cases: dict[str, Case]
+
+
+SHAPE = TypeAdapter(Stored)
+
+
 def cases(records: Iterable[Record]) -> dict[str, Case]:
-    """The case of each record, by name: model, task, arm, seed."""
-    every = sorted(records, key=lambda record: str(record.provenance.get("date")))  # newest wins
-    return {_name(record): _case(record) for record in every}
+    """The case of each record, by name: model, task, arm, seed, and what else tells it apart.
 
-
-def _name(record: Record) -> str:
-    return f"{record.model} {record.spec['task']} {record.arm} {record.spec['seed']}"
+    Of several versions of one measurement the newest counts; see `reports.identity`.
+    """
+    every = newest(records)
+    models, named = model_names(every), defaultdict[str, list[Record]](list)
+    for record in every:
+        task, seed = record.spec["task"], record.spec["seed"]
+        named[f"{models[place(record)]} {task} {record.arm} {seed}"].append(record)
+    found = {}
+    for name, group in named.items():
+        for record, more in zip(group, differing([r.spec for r in group], VERSIONS), strict=True):
+            found[f"{name} ({more})" if more else name] = _case(record)
+    return found
 
 
 def _case(record: Record) -> Case:
@@ -83,17 +125,19 @@ def _case(record: Record) -> Case:
         documents=_digest([sample["doc_hash"] for sample in samples]),
         metric=record.headline,
         higher_is_better=metric.higher_is_better,
-        value=None if math.isnan(metric.value) else round(metric.value, DIGITS),
+        value=None if not math.isfinite(metric.value) else round(metric.value, DIGITS),
         values=_spelled([sample.get(record.headline) for sample in samples]),
         overhead=None if cost is None else round(cost, 2),
     )
 
 
 def _spelled(values: list[Any]) -> str:
-    numbers = [math.nan if value is None else float(value) for value in values]
-    if all(number in (0, 1) for number in numbers):
-        return "".join(str(int(number)) for number in numbers)
-    return " ".join(f"{number:.3f}" for number in numbers) + " "
+    numbers = [number(value) for value in values]
+    if not all(map(math.isfinite, numbers)):  # a metric of the whole: nothing to be paired
+        return "nan " * len(numbers)
+    if all(each in (0, 1) for each in numbers):
+        return "".join(str(int(each)) for each in numbers)
+    return " ".join(f"{each:.3f}" for each in numbers) + " "
 
 
 def _digest(content: Any) -> str:
@@ -107,33 +151,15 @@ def read(path: Path) -> dict[str, Case]:
     Raises:
         BadBaseline: the file is not a baseline.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
-    advice = "restore it from version control, or delete it and run with --update"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["schema"] != SCHEMA:
-            raise BadBaseline(
-                f"{path}: baseline schema {content['schema']!r}, expected {SCHEMA}; {advice}"
-            )
-        found = {name: Case(**entry) for name, entry in content["cases"].items()}
-        for case in found.values():
-            _check(case)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
-        if isinstance(problem, BadBaseline):
-            raise
-        reason = " ".join(str(problem).split())
-        raise BadBaseline(f"{path}: not a baseline file ({reason}); {advice}") from problem
-    return found
-
-
-def _check(case: Case) -> None:
-    """Raise TypeError or ValueError for an entry that cannot be compared."""
-    for number in (case.value, case.overhead):
-        if not (number is None or (isinstance(number, int | float) and math.isfinite(number))):
-            raise TypeError(f"{number!r} is not a number")
-    if not len(case.per_document):
-        raise ValueError("a case without documents")
+        return load(path, SHAPE, unique=True)["cases"]
+    except BadFile as problem:
+        raise BadBaseline(
+            f"{problem}: no baseline file; restore it from version control, or delete it and run "
+            "with --update"
+        ) from problem
 
 
 def write(path: Path, content: Mapping[str, Case]) -> None:

@@ -9,7 +9,16 @@ from functools import cached_property
 
 import numpy as np
 
-from reports.record import Record
+from reports.identity import (
+    CELL,
+    differing,
+    model_names,
+    newest,
+    place,
+    setting,
+    told_apart,
+)
+from reports.record import Record, number
 from reports.stats import Array, Difference, compare, mean_of_means, standard_error
 
 BASELINE = "zero_shot"
@@ -47,28 +56,29 @@ class Comparison:
     """The records of one model.
 
     Args:
-        records: Finished records of one model; of two with the same task, arm and seed (measured
-            with other settings) the newer one counts.
+        records: Finished records of one model, asked in one way; of two versions of the same
+            measurement (an edited method, a changed task) the newer one counts.
+        name: Of the model, where its own would not tell it from others.
     """
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        newest = sorted(records, key=lambda record: str(record.provenance.get("date")))
-        kept = {(r.spec["task"], r.arm, r.spec["seed"]): r for r in newest}
-        self.records = list(kept.values())
-        self.superseded = len(newest) - len(self.records)
-        if not self.records:
+    def __init__(self, records: Iterable[Record], name: str | None = None) -> None:
+        every = list(records)
+        if not every:
             raise NotCompared("no records; run `steergauge compare` with this --output_path first")
-        if len({record.spec["model_hash"] for record in newest}) > 1:
+        if len({record.spec["model_hash"] for record in every}) > 1:
             raise NotCompared("records of several models; compare them one model at a time")
+        if len({setting(record) for record in every}) > 1:
+            ways = " and ".join(sorted({way or "the usual way" for way in _ways(every)}))
+            raise NotCompared(
+                f"records that were asked in several ways: {ways}; compare each alone"
+            )
+        self.records = told_apart(newest(every))
+        self.superseded = len(every) - len(self.records)
+        self.model = name or self.records[0].model
         self._by_place: dict[tuple[str, str], list[Record]] = defaultdict(list)
         for record in sorted(self.records, key=lambda r: int(r.spec["seed"])):
             self._by_place[record.spec["task"], record.arm].append(record)
         self._matrices: dict[tuple[str, str, str], Array] = {}
-
-    @property
-    def model(self) -> str:
-        """Name of the model."""
-        return self.records[0].model
 
     @cached_property
     def limited(self) -> bool:
@@ -168,9 +178,10 @@ class Comparison:
             records = self.of(task, arm)
             if not records:
                 raise NotCompared(f"{task}: no record of arm {arm!r}")
+            self._require_same_documents(task, arm, arm)
             rows = [sorted(record.samples, key=lambda s: int(s["doc_id"])) for record in records]
             self._matrices[key] = np.array(
-                [[_number(sample.get(metric)) for sample in row] for row in rows], dtype=np.float64
+                [[number(sample.get(metric)) for sample in row] for row in rows], dtype=np.float64
             )
         return self._matrices[key]
 
@@ -223,9 +234,10 @@ class Comparison:
             for record in self.of(task, name)
         }
         if len(hashes) > 1:
+            who = f"{arm!r} and {against!r}" if arm != against else f"the seeds of {arm!r}"
             raise NotCompared(
-                f"{task}: {arm!r} and {against!r} answered different documents; measure both "
-                "with the same task files and the same --limit"
+                f"{task}: {who} answered different documents; measure them with the same task "
+                "files and the same --limit"
             )
 
     def mean(self, arm: str, tasks: Sequence[str], metric: str | None = None) -> float:
@@ -239,14 +251,30 @@ PROMPT_ORDER = (BASELINE, "paraphrase", "instruction", "few_shot", "shuffled_few
 
 
 def by_model(records: Iterable[Record]) -> list[Comparison]:
-    """One comparison per model."""
-    found: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        found[record.spec["model_hash"]].append(record)
+    """One comparison per model and way of asking it, such as with another `limit`."""
+    every = list(records)
+    names, found = model_names(every), defaultdict[str, list[Record]](list)
+    for record in every:
+        found[setting(record)].append(record)
     if not found:
         raise NotCompared("no records; run `steergauge compare` with this --output_path first")
-    return [Comparison(group) for group in found.values()]
+    groups = list(found.values())
+    titles = [names[place(group[0])] for group in groups]
+    return [
+        Comparison(group, title)
+        for group, title in zip(groups, _apart(groups, titles), strict=True)
+    ]
 
 
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+def _apart(groups: Sequence[Sequence[Record]], titles: Sequence[str]) -> list[str]:
+    """Titles, those that several groups share with what tells the groups apart."""
+    found = list(titles)
+    for title in set(titles):
+        places = [i for i, each in enumerate(titles) if each == title]
+        for i, way in zip(places, _ways([groups[i][0] for i in places]), strict=True):
+            found[i] = f"{title} ({way})" if way else title
+    return found
+
+
+def _ways(records: Sequence[Record]) -> list[str]:
+    return differing([record.spec for record in records], CELL)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import NullFormatter
 
 from reports.columns import suite_title
 from reports.comparison import Comparison
-from reports.record import Record
+from reports.record import Record, number
 
 Made = tuple[Canvas, str, str]
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
@@ -35,9 +37,11 @@ def layers(comparison: Comparison) -> Made | None:
     cells: dict[tuple[str, str], dict[tuple[int, float], list[float]]] = {}
     for method, suite, record in _tuned(comparison):
         for trial in _trials(record):
-            settings = trial["settings"]
-            if settings.get("layer") is not None and settings.get("coefficient") is not None:
-                place = int(settings["layer"]), float(settings["coefficient"])
+            layer, coefficient = (
+                number(trial["settings"].get(name)) for name in ("layer", "coefficient")
+            )
+            if math.isfinite(layer + coefficient):
+                place = int(layer), coefficient
                 cells.setdefault((method, suite), {}).setdefault(place, []).append(trial["score"])
     if not cells:
         return None
@@ -86,15 +90,16 @@ def coefficients(comparison: Comparison) -> Made | None:
     canvas = Canvas(figsize=(3.9 * len(scores), 3.1))
     axes = canvas.subplots(1, len(scores), squeeze=False, sharey=True)[0]
     for axis, (suite, methods) in zip(axes, scores.items(), strict=True):
-        for number, (method, found) in enumerate(sorted(methods.items())):
+        for place, (method, found) in enumerate(sorted(methods.items())):
             xs = sorted(found)
             best = [np.mean([max(task) for task in found[x]]) for x in xs]
             mean = [np.mean([np.mean(task) for task in found[x]]) for x in xs]
-            shade = COLOURS[number % len(COLOURS)]
+            shade = COLOURS[place % len(COLOURS)]
             axis.plot(xs, mean, "o-", color=shade, label=f"{method}, mean", markersize=4)
             axis.plot(xs, best, "^:", color=shade, label=f"{method}, best", markersize=4)
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_title(suite_title(suite))
         axis.set_xlabel("coefficient (log scale)")
     axes[0].set_ylabel("validation score")
@@ -111,8 +116,9 @@ def _by_coefficient(record: Record) -> dict[float, list[float]]:
     """Scores of a search by coefficient, where the method has one."""
     found: dict[float, list[float]] = defaultdict(list)
     for trial in _trials(record):
-        if trial["settings"].get("coefficient") is not None:
-            found[float(trial["settings"]["coefficient"])].append(trial["score"])
+        coefficient = number(trial["settings"].get("coefficient"))
+        if coefficient > 0:  # the axis is logarithmic
+            found[coefficient].append(trial["score"])
     return found
 
 
@@ -122,9 +128,10 @@ def heads(comparison: Comparison) -> Made | None:
     chosen: dict[str, Counter[tuple[int, int]]] = defaultdict(Counter)
     for _, suite, record in _tuned(comparison):
         facts = (record.fit or {}).get("provenance") or {}
-        if facts.get("effects"):
-            effects[suite].append(facts["effects"])
-            chosen[suite].update((int(layer), int(head)) for layer, head in facts["heads"])
+        grid = np.array(facts.get("effects") or [], dtype=float)
+        if grid.size and grid.shape == np.shape((effects[suite] or [grid])[0]):
+            effects[suite].append(grid)
+            chosen[suite].update((layer, head) for layer, head in facts.get("heads") or ())
     if not effects:
         return None
     canvas = Canvas(figsize=(3.9 * len(effects), 3.3))

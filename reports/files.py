@@ -8,12 +8,13 @@ and digits. What is written appears whole or not at all.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,21 +65,29 @@ def read(path: Path, limit: int = LIMIT) -> bytes:
     return content.removeprefix(b"\xef\xbb\xbf")
 
 
-def parse(content: bytes, shape: TypeAdapter[T]) -> T:
+def parse(content: bytes, shape: TypeAdapter[T], *, unique: bool = False) -> T:
     """JSON as a schema wants it.
+
+    Args:
+        content: The text.
+        shape: The schema.
+        unique: Refuse a key that stands twice in one mapping.
 
     Raises:
         BadFile: not JSON, or a value of another kind; the message says where, without the file.
     """
     try:
-        return shape.validate_python(from_json(content, allow_inf_nan=False), strict=True)
+        from_json(content, allow_inf_nan=False)  # parts without a schema hold no NaN either
+        if unique:
+            json.loads(content, object_pairs_hook=_once)
+        return shape.validate_json(content, strict=True)
     except ValidationError as problem:
         raise BadFile(wrong(problem)) from problem
     except ValueError as problem:
         raise BadFile(f"not JSON: {_reason(problem)}") from problem
 
 
-def load(path: Path, shape: TypeAdapter[T], limit: int = LIMIT) -> T:
+def load(path: Path, shape: TypeAdapter[T], limit: int = LIMIT, *, unique: bool = False) -> T:
     """Read a JSON file as a schema wants it.
 
     Raises:
@@ -86,9 +95,16 @@ def load(path: Path, shape: TypeAdapter[T], limit: int = LIMIT) -> T:
     """
     content = read(path, limit)
     try:
-        return parse(content, shape)
+        return parse(content, shape, unique=unique)
     except BadFile as problem:
         raise BadFile(f"{path}: {problem}") from problem
+
+
+def _once(pairs: Sequence[tuple[str, object]]) -> None:
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+        raise ValueError(f"the key {twice[:80]!r} stands twice; keep one")
 
 
 def wrong(problem: ValidationError) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from reports.identity import model_names, place
 from reports.record import Record
 
 COLUMNS = (
@@ -16,9 +17,11 @@ COLUMNS = (
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row per measurement, sorted; missing values are NaN."""
+    every = list(records)
+    names = model_names(every)
     rows = [
         {
-            "model": record.model,
+            "model": names[place(record)],
             "suite": record.spec["suite"],
             "task": record.spec["task"],
             "arm": record.arm,
@@ -33,7 +36,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
             "limit": record.spec.get("limit"),
             "run_id": record.run_id,
         }
-        for record in records
+        for record in every
         for name, metric in record.metrics.items()
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))

@@ -7,13 +7,17 @@ that no record uses fails too, so that a case cannot vanish unnoticed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+
 from reports import baseline
-from reports.baseline import Case
+from reports.baseline import BadBaseline, Case
+from reports.foreign import printable
 from reports.record import Record
 from reports.stats import compare, holm
 
@@ -33,6 +37,17 @@ class Rule:
     tolerance: float = 0.02
     significance: float = 0.01
     slowdown: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that nothing could break.
+
+        Raises:
+            ValueError: a bound that is negative, infinite or no number.
+        """
+        for name in ("tolerance", "significance", "slowdown"):
+            bound = getattr(self, name)
+            if bound is not None and not 0 <= bound < math.inf:
+                raise ValueError(f"{name} {bound}: expected a finite number from 0")
 
 
 @dataclass(frozen=True)
@@ -56,7 +71,7 @@ class Verdict:
 
     def __str__(self) -> str:
         """Return one line."""
-        return f"{'FAIL' if self.failed else 'ok'}  {self.case}: {self.text}"
+        return printable(f"{'FAIL' if self.failed else 'ok'}  {self.case}: {self.text}")
 
 
 def gate(
@@ -77,9 +92,11 @@ def gate(
         update_new_only: Take over new cases without failing them; the others are judged.
 
     Raises:
-        BadBaseline: the file is not a baseline.
+        BadBaseline: the file is not a baseline, or none where new cases are to be added.
     """
     known, found = baseline.read(path), baseline.cases(records)
+    if update_new_only and not path.exists():
+        raise BadBaseline(f"{path}: no such file to add to; --update makes a new baseline")
     numbers = {name: case for name, case in found.items() if case.value is not None}
     if update:
         baseline.write(path, numbers)
@@ -112,12 +129,16 @@ def judge(known: Mapping[str, Case], found: Mapping[str, Case], rule: Rule) -> l
 
 
 def _comparable(was: Case, case: Case) -> bool:
-    same = (was.protocol, was.documents, was.metric) == (case.protocol, case.documents, case.metric)
+    same = (was.protocol, was.documents, was.metric, len(was.per_document)) == (
+        case.protocol, case.documents, case.metric, len(case.per_document)
+    )  # fmt: skip
     return same and was.value is not None and case.value is not None
 
 
 def _paired_p(was: Case, case: Case) -> float:
     differences = case.per_document - was.per_document
+    if np.isnan(differences).any():  # a metric of the whole has no values to be paired
+        return 1.0
     binary = " " not in case.values + was.values
     return compare([differences], binary=binary).p
 
@@ -162,9 +183,13 @@ def junit(verdicts: Sequence[Verdict]) -> str:
         "testsuite", name="steergauge gate", tests=str(len(verdicts)), failures=str(failed)
     )
     for verdict in verdicts:
-        case = ElementTree.SubElement(suite, "testcase", classname="gate", name=verdict.case)
+        case = ElementTree.SubElement(
+            suite, "testcase", classname="gate", name=printable(verdict.case)
+        )
         if verdict.failed:
-            ElementTree.SubElement(case, "failure", type=verdict.status, message=verdict.text)
+            ElementTree.SubElement(
+                case, "failure", type=verdict.status, message=printable(verdict.text)
+            )
     return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 
 

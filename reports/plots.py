@@ -20,6 +20,7 @@ from reports.comparison import Comparison
 from reports.files import write_atomically
 
 STYLE: dict[Any, Any] = {
+    "text.parse_math": False,  # names may hold dollar signs
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "axes.spines.top": False,

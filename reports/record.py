@@ -5,25 +5,33 @@ On disk a record is a folder named by its run id:
     records/<run_id>/samples.jsonl   one document per line
     records/<run_id>/record.json     all the rest, and the sha256 of the samples
 
-`record.json` is written last and both are replaced atomically, so a record is whole or not there.
-JSON is strict: a value that is not a number is null, and a metric that is null reads back as NaN.
+The folder is written beside its place and renamed, so that a record is whole or not there and never
+mixes two runs. JSON is strict: a value that is not a number is null, and a metric that is null
+reads back as NaN.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
+import os
+import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reports.files import write_atomically
+from reports.files import LIMIT, BadFile, load, parse, part_of, read
+from reports.stored import RECORD, SAMPLE, SCHEMA, StoredMetric, StoredRecord
 
-SCHEMA = 1
 FOLDER = "records"
+MAX_SAMPLES = 4 * LIMIT
+SWAPS, SWAP_SECONDS = 5, 0.02
+"""How often a record is read again when it was replaced while it was read; time for the rename."""
 
 
 class BadRecord(ValueError):
@@ -84,28 +92,36 @@ class Record:
 
     @property
     def model(self) -> str:
-        """What the tables call the model: its name, or what `pretrained` says."""
+        """What people call the model: its name, or what `pretrained` says; others may share it."""
         arguments = self.spec.get("model_args") or {}
         name = str(arguments.get("pretrained") or self.spec["model"])
         return Path(name).name if Path(name).is_absolute() else name
 
     def save(self, root: Path) -> Path:
-        """Write the record below `root`, replacing one of the same run id.
+        """Write the record below `root`, replacing one of the same run id in one step.
 
         Raises:
             OSError: the disk is full or the folder cannot be written; nothing is half-written.
         """
         folder = root / FOLDER / self.run_id
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = "".join(dump(sample) + "\n" for sample in self.samples)
+        lines = b"".join(dump(sample).encode(errors="replace") + b"\n" for sample in self.samples)
         content = {
             **{field.name: getattr(self, field.name) for field in dataclasses.fields(self)},
             "schema": SCHEMA,
             "metrics": {name: dataclasses.asdict(metric) for name, metric in self.metrics.items()},
             "samples": {"file": "samples.jsonl", "n": len(self.samples), "sha256": _hash(lines)},
         }
-        write_atomically(folder / "samples.jsonl", lines)
-        write_atomically(folder / "record.json", dump(content, indent=1) + "\n")
+        text = (dump(content, indent=1) + "\n").encode(errors="replace")
+        part = part_of(folder)
+        try:
+            part.mkdir(parents=True)
+            _write(part / "samples.jsonl", lines)
+            _write(part / "record.json", text)
+            _put(part, folder)
+        except OSError as problem:
+            raise OSError(problem.errno, problem.strerror, str(folder)) from problem
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
         return folder
 
     @classmethod
@@ -115,23 +131,37 @@ class Record:
         Raises:
             BadRecord: files that are missing, damaged, or of another schema.
         """
+        for _ in range(SWAPS):
+            before = _inode(folder)
+            try:
+                return cls._read(folder)
+            except BadRecord:
+                if before is not None and before == _inode(folder):
+                    raise  # nobody replaced it meanwhile
+                time.sleep(SWAP_SECONDS)
+        return cls._read(folder)
+
+    @classmethod
+    def _read(cls, folder: Path) -> Record:
         try:
-            content = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-            lines = (folder / "samples.jsonl").read_text(encoding="utf-8")
-        except (OSError, ValueError, RecursionError) as problem:
-            raise BadRecord(f"{folder.name}: cannot be read ({problem}); delete it") from problem
-        if not isinstance(content, dict) or content.pop("schema", None) != SCHEMA:
-            raise BadRecord(
-                f"{folder.name}: not a record of schema {SCHEMA}; delete it and measure again"
-            )
-        try:
-            if _hash(lines) != content.pop("samples")["sha256"]:
-                raise BadRecord(f"{folder.name}: samples.jsonl is not what was recorded; delete it")
-            metrics = {name: _metric(entry) for name, entry in content.pop("metrics").items()}
-            samples = [json.loads(line) for line in lines.split("\n") if line]
-            return cls(metrics=metrics, samples=samples, **content)
-        except (KeyError, TypeError, AttributeError) as problem:
-            raise BadRecord(f"{folder.name}: fields are missing or wrong ({problem})") from problem
+            content: StoredRecord = load(folder / "record.json", RECORD)
+            lines = read(folder / "samples.jsonl", MAX_SAMPLES)
+            if content["run_id"] != folder.name:
+                raise BadFile(f"{folder}: holds the record {content['run_id'][:40]!r}")
+            if _hash(lines) != content["samples"]["sha256"]:
+                raise BadFile(f"{folder / 'samples.jsonl'}: not what was recorded")
+            samples = [parse(line, SAMPLE) for line in lines.split(b"\n") if line]
+            if len(samples) != content["samples"]["n"]:
+                raise BadFile(f"{folder / 'samples.jsonl'}: {len(samples)} documents")
+        except BadFile as problem:
+            raise BadRecord(f"{problem}; delete the folder and measure again") from problem
+        rest = {
+            key: value
+            for key, value in content.items()
+            if key not in ("schema", "metrics", "samples")
+        }
+        metrics = {name: _metric(entry) for name, entry in content["metrics"].items()}
+        return cls(metrics=metrics, samples=samples, **rest)  # type: ignore[arg-type]
 
 
 def load_all(root: Path) -> list[Record]:
@@ -140,18 +170,55 @@ def load_all(root: Path) -> list[Record]:
     Raises:
         BadRecord: a damaged record.
     """
-    found = sorted(root.glob(f"{FOLDER}/*/record.json"))
+    found = sorted(root.glob(f"{FOLDER}/[!.]*/record.json"))
     return [Record.load(path.parent) for path in found]
 
 
-def _metric(entry: Mapping[str, Any]) -> Metric:
-    value = math.nan if entry["value"] is None else float(entry["value"])
-    return Metric(value, entry["stderr"], int(entry["n"]), bool(entry["higher_is_better"]))
+def number(value: object) -> float:
+    """A document's metric as a number; NaN for what is none."""
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def dump(value: Any, indent: int | None = None) -> str:
     """Strict JSON: a number that JSON cannot hold is null."""
     return json.dumps(_strict(value), ensure_ascii=False, allow_nan=False, indent=indent)
+
+
+def _put(part: Path, folder: Path) -> None:
+    """Rename a finished folder into its place; one that is there makes way first."""
+    old = part_of(folder)
+    with contextlib.suppress(FileNotFoundError):
+        folder.replace(old)
+    try:
+        part.replace(folder)
+    except OSError:
+        if folder.exists():  # another process was faster: its record makes way for ours
+            _put(part, folder)
+        elif old.exists():
+            old.replace(folder)
+            raise
+        else:
+            raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _inode(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
+
+
+def _metric(entry: StoredMetric) -> Metric:
+    value = math.nan if entry["value"] is None else entry["value"]
+    return Metric(value, entry["stderr"], entry["n"], entry["higher_is_better"])
 
 
 def _strict(value: Any) -> Any:
@@ -165,5 +232,5 @@ def _strict(value: Any) -> Any:
     return value
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reports.comparison import Comparison
+from reports.record import number
 
 PER_TASK = 8
 
@@ -54,10 +55,10 @@ def _of_task(comparison: Comparison, task: str) -> list[Sample]:
         found.append(
             Sample(
                 task=task,
-                input=str(first[doc_id]["input"]),
-                target=str(first[doc_id]["target"]),
+                input=str(first[doc_id].get("input", "")),
+                target=str(first[doc_id].get("target", "")),
                 outputs={arm: str(answer["output"]) for arm, answer in answers.items()},
-                scores={arm: float(answer.get(headline) or 0) for arm, answer in answers.items()},
+                scores={arm: number(answer.get(headline)) for arm, answer in answers.items()},
             )
         )
     return found

@@ -10,6 +10,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from reports import foreign
 from reports.columns import Column
 
 Row = dict[str, Any]
@@ -38,29 +39,40 @@ class Table:
     def markdown(self) -> str:
         """A GitHub table."""
         align = ["right" if column.numeric else "left" for column in self.columns]
-        cells = [[text.replace("|", "\\|") for text in row] for row in self.texts()]
-        headers = [column.title for column in self.columns]
+        cells = [
+            [
+                text if column.numeric else foreign.markdown(text)
+                for column, text in zip(self.columns, row, strict=True)
+            ]
+            for row in self.texts()
+        ]
+        headers = [foreign.markdown(column.title) for column in self.columns]
         return tabulate(cells, headers, "pipe", colalign=align, disable_numparse=True)
 
     def latex(self) -> str:
         """A booktabs table."""
-        headers = [column.title for column in self.columns]
+        headers = [foreign.printable(column.title) for column in self.columns]
         align = ["right" if column.numeric else "left" for column in self.columns]
+        cells = [list(map(foreign.printable, row)) for row in self.texts()]
         body = tabulate(
-            self.texts(), headers, "latex_booktabs", colalign=align, disable_numparse=True
+            cells,
+            headers,
+            "latex_booktabs",
+            colalign=align,
+            disable_numparse=True,
         )
         for sign, command in (
             ("↑", r"$\uparrow$"), ("↓", r"$\downarrow$"), ("−", "$-$"), ("–", "--"),
             ("×", r"$\times$"), ("Δ", r"$\Delta$"),
         ):  # fmt: skip
             body = body.replace(sign, command)
-        return f"% {self.title}\n{body}\n"
+        return f"% {foreign.printable(self.title)}\n{body}\n"
 
     def csv(self) -> str:
         """Raw values, one row per line."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([column.key for column in self.columns])
+        writer.writerow([foreign.cell(column.key) for column in self.columns])
         for row in self.rows:
-            writer.writerow([row.get(column.key) for column in self.columns])
+            writer.writerow([foreign.cell(row.get(column.key)) for column in self.columns])
         return out.getvalue()

@@ -2,19 +2,62 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
+from annotated_types import Ge
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import NullFormatter
+from pydantic import AllowInfNan, FiniteFloat, TypeAdapter
+from typing_extensions import TypedDict
 
 from reports.columns import Column, fixed, ratio, seconds, size
+from reports.files import BadFile, load
 from reports.plots import Figure, save, styled
 from reports.table import Table
 
 
 class BadTimings(ValueError):
     """A file that is not pytest-benchmark JSON."""
+
+
+Seconds = Annotated[float, Ge(0), AllowInfNan(False)]
+
+
+class Stats(TypedDict):
+    """Of a benchmark's rounds."""
+
+    median: Seconds
+    iqr: Seconds
+    rounds: int
+
+
+class Extra(TypedDict, total=False):
+    """What our own benchmarks add."""
+
+    baseline: bool
+    beside: FiniteFloat | None
+    flops: FiniteFloat | None
+    peak_bytes: FiniteFloat | None
+    against: tuple[str, FiniteFloat, str] | None
+
+
+class Benchmark(TypedDict):
+    """One benchmark; it has more keys, which nobody reads."""
+
+    name: str
+    group: str | None
+    stats: Stats
+    extra_info: NotRequired[Extra]
+
+
+class Stored(TypedDict):
+    """pytest-benchmark JSON."""
+
+    benchmarks: list[Benchmark]
+
+
+SHAPE = TypeAdapter(Stored)
 
 
 def timing_table(path: Path) -> Table:
@@ -29,20 +72,19 @@ def timing_table(path: Path) -> Table:
         BadTimings: the file is something else.
     """
     try:
-        benchmarks = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for entry in benchmarks:
-            groups.setdefault(str(entry["group"] or entry["name"]), []).append(_row(entry))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
-        reason = " ".join(str(problem).split())
+        benchmarks = load(path, SHAPE)["benchmarks"]
+    except BadFile as problem:
         raise BadTimings(
-            f"{path}: not pytest-benchmark JSON ({reason}); write it with --benchmark-json"
+            f"{problem}: not pytest-benchmark JSON; write it with --benchmark-json"
         ) from problem
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for entry in benchmarks:
+        groups.setdefault(entry["group"] or entry["name"], []).append(_row(entry))
     rows = []
     for name, members in sorted(groups.items()):
         marked = [row for row in members if row["baseline"]]
-        base = marked[0] if marked else max(members, key=lambda row: float(row["median"]))
-        for row in sorted(members, key=lambda row: -float(row["median"])):
+        base = marked[0] if marked else max(members, key=lambda row: row["median"])
+        for row in sorted(members, key=lambda row: -row["median"]):
             speed = base["median"] / row["median"] if row["median"] else None
             rows.append({**row, "group": name, "speed": None if row is base else speed})
     columns = [
@@ -62,16 +104,16 @@ def timing_table(path: Path) -> Table:
     return Table("Timing benchmarks", note, columns, rows)
 
 
-def _row(entry: dict[str, Any]) -> dict[str, Any]:
-    extra, stats = entry.get("extra_info") or {}, entry["stats"]
-    beside, flops = extra.get("beside"), extra.get("flops")
+def _row(entry: Benchmark) -> dict[str, Any]:
+    extra, stats = entry.get("extra_info", Extra()), entry["stats"]
+    flops = extra.get("flops")
     parameters = entry["name"].partition("[")[2].removesuffix("]")
     return {
-        "name": parameters or entry["name"], "median": float(stats["median"]),
-        "iqr": float(stats["iqr"]),
-        "rounds": int(stats["rounds"]), "baseline": bool(extra.get("baseline")),
-        "beside": None if beside is None else float(beside),
-        "rate": None if flops is None else float(flops) / float(stats["median"]) / 1e9,
+        "name": parameters or entry["name"], "median": stats["median"],
+        "iqr": stats["iqr"],
+        "rounds": stats["rounds"], "baseline": extra.get("baseline", False),
+        "beside": extra.get("beside"),
+        "rate": flops / stats["median"] / 1e9 if flops and stats["median"] else None,
         "bytes": extra.get("peak_bytes"), "against": extra.get("against"),
     }  # fmt: skip
 
@@ -102,6 +144,8 @@ def timing_figure(table: Table, folder: Path) -> Figure | None:
                 panel.plot(xs, ys, "o-", label=series, markersize=4)
                 panel.set_xticks(xs, [f"{x:g}" for x in xs])
             panel.set_yscale("log")
+            panel.yaxis.set_major_formatter("{x:g}")
+            panel.yaxis.set_minor_formatter(NullFormatter())
             panel.set_xlabel(axis)
             panel.legend(fontsize=7.5, frameon=False)
         axes[0].set_ylabel("seconds (log scale)")

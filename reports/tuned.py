@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from reports.columns import Column, fixed, percent, seconds, signed, suite_title
 from reports.comparison import Comparison
+from reports.record import number
 from reports.stats import steerability, variance_parts
 from reports.table import Row, Table
 
@@ -22,7 +24,7 @@ def settings_table(comparison: Comparison) -> Table:
         rows.append(
             {
                 "task": record.spec["task"], "arm": record.arm, "seed": record.spec["seed"],
-                "chosen": chosen, "validation": better(scores),
+                "chosen": chosen, "validation": better(scores, default=None),
                 "tried": len(record.tuning["trials"]),
                 "documents": record.tuning["documents"], "tune_s": record.timings.get("tune_s"),
                 "slope": _slope(record.tuning["trials"]),
@@ -43,9 +45,10 @@ def settings_table(comparison: Comparison) -> Table:
 
 def _slope(trials: Sequence[Row]) -> float | None:
     found = [
-        (float(trial["settings"]["coefficient"]), float(trial["score"]))
+        (number(trial["settings"].get("coefficient")), trial["score"])
         for trial in trials
-        if trial["score"] is not None and trial["settings"].get("coefficient") is not None
+        if trial["score"] is not None
+        and math.isfinite(number(trial["settings"].get("coefficient")))
     ]
     if len({coefficient for coefficient, _ in found}) < 2:
         return None

@@ -12,6 +12,7 @@ from reports.claim import answers, summary, verdicts
 from reports.comparison import Comparison, by_model
 from reports.costs import cost_table
 from reports.files import write_atomically
+from reports.foreign import cell, code, markdown
 from reports.frame import frame
 from reports.judging import agreement_table, judge_table, judge_warnings
 from reports.page import Chapter, render
@@ -67,7 +68,7 @@ def write(
         for number, comparison in enumerate(comparisons)
     ]
     paths = Paths(out / "report.md", out / "report.html", out / "report.csv", out / "report.tex")
-    write_atomically(paths.csv, frame(records).to_csv(index=False))
+    write_atomically(paths.csv, frame(records).map(cell).to_csv(index=False))
     tables = [table for chapter in chapters for table in chapter.tables]
     write_atomically(paths.latex, "\n".join(table.latex() for table in tables))
     write_atomically(paths.markdown, _markdown(comparisons, chapters, out))
@@ -159,22 +160,24 @@ def _facts(comparison: Comparison) -> dict[str, str]:
 def _markdown(comparisons: Sequence[Comparison], chapters: Sequence[Chapter], out: Path) -> str:
     parts = [f"# {TITLE}"]
     for comparison, chapter in zip(comparisons, chapters, strict=True):
-        parts.append(f"## {chapter.model}")
-        parts += [f"> **Note.** {warning}" for warning in chapter.warnings]
-        parts.append("\n".join(f"- {line}" for line in summary(comparison)))
+        parts.append(f"## {markdown(chapter.model)}")
+        parts += [f"> **Note.** {markdown(warning)}" for warning in chapter.warnings]
+        parts.append("\n".join(f"- {markdown(line)}" for line in summary(comparison)))
         parts += [_shown(figure, out) for figure in chapter.figures[:1]]
-        parts += [f"### {t.title}\n\n{t.markdown()}\n\n{t.note}" for t in chapter.tables]
+        parts += [f"### {markdown(t.title)}\n\n{t.markdown()}\n\n{t.note}" for t in chapter.tables]
         parts += [_shown(figure, out) for figure in chapter.figures[1:]]
         if chapter.samples:
             parts.append("### Samples")
             parts += [_sampled(sample) for sample in _first_of_each(chapter.samples)]
-        facts = "\n".join(f"- {name}: `{value}`" for name, value in chapter.facts.items())
+        facts = "\n".join(f"- {name}: {code(value)}" for name, value in chapter.facts.items())
         parts.append(f"### How to repeat this\n\n{facts}")
     return "\n\n".join(parts) + "\n"
 
 
 def _shown(figure: Figure, out: Path) -> str:
-    return f"![{figure.title}]({figure.svg.relative_to(out).as_posix()})\n\n{figure.caption}"
+    return (
+        f"![{markdown(figure.title)}]({figure.svg.relative_to(out).as_posix()})\n\n{figure.caption}"
+    )
 
 
 def _first_of_each(found: Sequence[Sample]) -> list[Sample]:
@@ -185,11 +188,10 @@ def _first_of_each(found: Sequence[Sample]) -> list[Sample]:
 
 def _sampled(sample: Sample) -> str:
     """A sample as a quoted list; a model's text cannot end its code span."""
-    lines = [f"**{sample.task}** {_code(sample.input)}"]
-    lines += [f"- {arm}: {_code(output)}" for arm, output in sample.outputs.items()]
+    lines = [f"**{markdown(sample.task)}** {_flat(sample.input)}"]
+    lines += [f"- {markdown(arm)}: {_flat(output)}" for arm, output in sample.outputs.items()]
     return "\n".join([lines[0], "", *lines[1:]])
 
 
-def _code(text: str) -> str:
-    flat = " ".join(text.split()).replace("`", "'")
-    return f"`{flat}`" if flat else "(empty)"
+def _flat(text: str) -> str:
+    return code(" ".join(text.split()))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from steering.errors import NotFinite
+from steering.errors import BadExamples, NotFinite, UnsupportedModel
 from steering.hooks import capture
 from steering.memo import recall
 from steering.sites import resolve
@@ -91,6 +91,78 @@ def last_token_hidden_states(
         return _in_batches(model, sequences, batch_size, last_k=last_k, layers=layers)
 
     return recall(("hidden", id(model), tuple(texts), last_k, bos), compute)
+
+
+Span = tuple[int, int]
+"""Tokens start to stop - 1 of a sequence."""
+
+
+def token_states(
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    spans: Sequence[Sequence[Span]],
+    *,
+    site: str = "block_output",
+    batch_size: int = BATCH,
+) -> Tensor:
+    """Mean activations over given tokens of every sequence.
+
+    Args:
+        model: A Hugging Face decoder.
+        sequences: n lists of token ids.
+        spans: k spans of each sequence.
+        site: Where to read, in every layer that has it.
+        batch_size: Sequences per forward pass.
+
+    Returns:
+        (n, k, l, d), float32 on the CPU; narrower layers are zero at the end.
+
+    Raises:
+        BadExamples: a span that holds no token of its sequence.
+        NotFinite: NaN or infinity.
+        UnsupportedModel: no layer has the site.
+    """
+    if not resolve(model).layers(site):
+        raise UnsupportedModel(f"no layer of this model has a {site}; use another method")
+    for sequence, own in zip(sequences, spans, strict=True):
+        if any(not 0 <= start < stop <= len(sequence) for start, stop in own):
+            raise BadExamples(
+                f"tokens {list(own)} of a text of {len(sequence)}; give longer texts or read "
+                "another token"
+            )
+
+    def compute() -> Tensor:
+        layers = resolve(model).layers(site)
+        order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
+        parts = []
+        for start in range(0, len(order), batch_size):
+            chunk = order[start : start + batch_size]
+            inputs, _ = rows([sequences[i] for i in chunk], input_device(model))
+            select = _means([spans[i] for i in chunk], inputs["input_ids"])
+            parts.append(capture(model, inputs, select, site=site, layers=layers))
+        found = torch.cat(parts)[torch.argsort(torch.tensor(order))].transpose(1, 2)
+        if not torch.isfinite(found).all():
+            raise NotFinite(
+                "activations are NaN or infinite; load the model in float32 or bfloat16"
+            )
+        return found
+
+    key = tuple(map(tuple, sequences)), tuple(map(tuple, spans))
+    return recall(("tokens", id(model), site, *key), compute)
+
+
+def _means(spans: Sequence[Sequence[Span]], ids: Tensor) -> Callable[[Tensor], Tensor]:
+    """Select means over spans: (b, s, d) -> (b, k, d)."""
+    weight = torch.zeros(len(spans), len(spans[0]), ids.shape[1])
+    for row, own in enumerate(spans):
+        for k, (start, stop) in enumerate(own):
+            weight[row, k, start:stop] = 1 / (stop - start)
+    weight = weight.to(ids.device)
+
+    def select(x: Tensor) -> Tensor:
+        return torch.einsum("bks,bsd->bkd", weight.to(x.device), x.float())
+
+    return select
 
 
 def mean_head_activations(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +17,7 @@ from steering.edit import Edit
 from steering.errors import BadVector
 from steering.hooks import Change, changing, watching
 from steering.layout import Layout
-from steering.operations import OPERATIONS, Coefficient
+from steering.operations import OPERATIONS, Coefficient, stacked
 from steering.positions import Pass
 from steering.sites import resolve
 
@@ -26,7 +27,8 @@ class Slot:
     """One edit of all rows, or edits of r rows that differ in tensor and strength only.
 
     Attributes:
-        edit: Where and how; its tensor is (d), or (r, 1, d).
+        edit: Where and how; its tensor and those among its parameters are as in `Edit`, or have
+            (r, 1) before their axes.
         coefficient: A number, or (r, 1, 1).
         rows: Which rows of the batch (r); None is all of them.
     """
@@ -39,7 +41,7 @@ class Slot:
         """The same slot with its tensors on a device."""
         c = self.coefficient
         return Slot(
-            replace(self.edit, tensor=self.edit.tensor.to(device)),
+            self.edit.to(device),
             c.to(device) if isinstance(c, Tensor) else c,
             self.rows if self.rows is None else self.rows.to(device),
         )
@@ -51,6 +53,7 @@ class _Now(threading.local):
     passing = Pass(1, 1)
     counted = False
     steered = True
+    met: Tensor | None = None
 
 
 @dataclass(eq=False)
@@ -109,6 +112,8 @@ class Attachment:
         if self._after is not None:  # a prompt may be generated from in several beams
             now.after = self._after.repeat_interleave(now.batch // len(self._after))
         self._now.passing, self._now.counted = now, False
+        if now.past == 0:
+            self._now.met = None
 
     def _steers(self, thread: int) -> bool:
         """Whether a thread's passes are steered: its own ones, or anybody's where one steers."""
@@ -122,7 +127,32 @@ class Attachment:
             )
         return True
 
+    def _watch(self, slot: Slot) -> Change:
+        """Find the rows that meet a condition, in the pass that holds their prompts."""
+
+        def change(x: Tensor) -> None:
+            state, own = self._now, slot.to(x.device)
+            if not state.steered or state.passing.past > 0:
+                return
+            where = state.passing.choose(own.edit.positions)
+            chosen = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
+            if isinstance(where, slice):
+                chosen[:, where] = True
+            else:
+                chosen |= where
+            weight = chosen / chosen.sum(dim=1, keepdim=True).clamp_min(1)
+            mean = torch.einsum("bs,bsd->bd", weight, x.float())[:, None]
+            rows = slice(None) if own.rows is None else own.rows
+            met = OPERATIONS["condition"](mean[rows], own.edit.tensor, **own.edit.parameters)
+            if state.met is None:
+                state.met = torch.ones(len(x), 1, 1, dtype=torch.bool, device=x.device)
+            state.met[rows] &= met[..., None]
+
+        return change
+
     def _change(self, slot: Slot, layout: Layout) -> Change:
+        if slot.edit.operation == "condition":
+            return self._watch(slot)
         columns = _columns(slot.edit, layout)
 
         def change(x: Tensor) -> Tensor | None:
@@ -141,18 +171,24 @@ class Attachment:
             if slot.edit.tensor.device != x.device:
                 slot = slot.to(x.device)
             if slot.rows is None:
-                return _edited(x, slot, where, columns)
+                return self._gated(_edited(x, slot, where, columns), x)
             own = where if isinstance(where, slice) or len(where) == 1 else where[slot.rows]
             new = x.clone()
             new[slot.rows] = _edited(x[slot.rows], slot, own, columns)
-            return new
+            return self._gated(new, x)
 
         return change
+
+    def _gated(self, new: Tensor, x: Tensor) -> Tensor:
+        """Leave the rows alone that did not meet their vector's condition."""
+        met = self._now.met
+        return new if met is None else torch.where(met.to(x.device), new, x)
 
 
 def _edited(x: Tensor, slot: Slot, where: slice | Tensor, columns: slice | None) -> Tensor:
     """New activations (r, s, d): the operation applied at some tokens and columns."""
-    operation, v, c = OPERATIONS[slot.edit.operation], slot.edit.tensor, slot.coefficient
+    v, c = slot.edit.tensor, slot.coefficient
+    operation = partial(OPERATIONS[slot.edit.operation], **slot.edit.parameters)
     if columns is None and isinstance(where, slice) and where == slice(0, x.shape[1]):
         return operation(x, v, c)
     new = x.clone()
@@ -210,7 +246,7 @@ def rowwise(rows: Sequence[tuple[Sequence[Edit], float]]) -> list[Slot]:
         for edit in edits if coefficient != 0 else ():
             place = (edit.site, edit.layer)
             nth = seen[place] = seen.get(place, -1) + 1
-            kind = (nth, *place, edit.operation, edit.positions, edit.head)
+            kind = (nth, *place, edit.operation, edit.positions, edit.head, _shapes(edit))
             members.setdefault(kind, []).append((row, edit, coefficient))
     order = sorted(members, key=lambda kind: kind[0])
     return [_slot(members[kind], len(rows)) for kind in order]
@@ -219,9 +255,16 @@ def rowwise(rows: Sequence[tuple[Sequence[Edit], float]]) -> list[Slot]:
 def _slot(members: Sequence[tuple[int, Edit, float]], batch: int) -> Slot:
     rows, edits, strengths = zip(*members, strict=True)
     tensor = torch.stack([edit.tensor for edit in edits]).unsqueeze(1)
+    own = stacked([edit.parameters for edit in edits])
+    parameters = {name: value.unsqueeze(1) for name, value in own.items()}
     place = None if len(rows) == batch else torch.tensor(rows)
     strength = torch.tensor(strengths)[:, None, None]
-    return Slot(replace(edits[0], tensor=tensor), strength, place).to(tensor.device)
+    edit = replace(edits[0], tensor=tensor, parameters=parameters)
+    return Slot(edit, strength, place).to(tensor.device)
+
+
+def _shapes(edit: Edit) -> tuple[torch.Size, ...]:
+    return tuple(tensor.shape for tensor in edit.tensors)
 
 
 def _chain(parts: list[Change]) -> Change:

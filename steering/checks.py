@@ -12,9 +12,11 @@ from torch import Tensor
 
 from steering.method import Examples, SteeringMethod
 from steering.tracing import input_device
-from steering.vector import SteeringVector
+from steering.vector import SteeringVector, attached_by_row
 
 Check = tuple[str, bool]
+MANY = 20
+"""Questions, of which one must be answered otherwise: some operations leave activations alone."""
 
 
 @torch.no_grad()
@@ -67,12 +69,18 @@ def _attachment(
     plain = ask()
     with vector.attached(model, coefficient=0.0):
         yield "coefficient 0 gives bit-identical logits", torch.equal(ask(), plain)
-    with vector.attached(model):
-        yield "the vector moves the logits", not torch.equal(ask(), plain)
+    every = [examples.prompt((), x) for x, _ in examples.pairs[:MANY]]
+    yield "the vector moves the logits", any(_moves(vector, model, tokenizer, t) for t in every)
     yield "leaving restores the logits bit-exactly", torch.equal(ask(), plain)
     with suppress(KeyError), vector.attached(model):
         raise KeyError("on purpose")
     yield "an exception restores the logits bit-exactly", torch.equal(ask(), plain)
+
+
+def _moves(vector: SteeringVector, model: Any, tokenizer: Any, text: str) -> bool:
+    plain = _logits(model, tokenizer, text)
+    with vector.attached(model):
+        return not torch.equal(_logits(model, tokenizer, text), plain)
 
 
 def _batches(
@@ -91,6 +99,7 @@ def _batches(
         found = [logits[row, token] for row, token in enumerate(last)]
         agree = all(_near(a, b) for a, b in zip(found, alone, strict=True))
         yield f"{side} padding and batch size do not matter", agree
+    yield "rows may have vectors of their own", _rowwise(vector, model, tokenizer, texts[0])
     ids, mask = _padded([tokenizer.encode(text) for text in texts], "left", input_device(model))
     written = []
     for cache in (True, False):
@@ -102,6 +111,19 @@ def _batches(
                 )
             )  # fmt: skip
     yield "KV cache on and off agree", torch.equal(*written)
+
+
+def _rowwise(vector: SteeringVector, model: Any, tokenizer: Any, text: str) -> bool:
+    """A batch of one text under no vector, the vector, and the vector at half its strength."""
+    vectors = [None, vector, vector.with_coefficient(vector.coefficient / 2)]
+    ids = torch.tensor([tokenizer.encode(text)] * len(vectors), device=model.device)
+    with torch.no_grad(), attached_by_row(model, vectors):
+        found = model(input_ids=ids, use_cache=False).logits
+    alone = [_logits(model, tokenizer, text)[0]]
+    for own in vectors[1:]:
+        with own.attached(model):  # type: ignore[union-attr]
+            alone.append(_logits(model, tokenizer, text)[0])
+    return all(_near(a, b) for a, b in zip(found, alone, strict=True))
 
 
 def _padded(rows: list[list[int]], side: str, device: Any) -> tuple[Tensor, Tensor]:
@@ -121,7 +143,13 @@ def _near(one: Tensor, other: Tensor) -> bool:
 
 def _equal(one: SteeringVector, other: SteeringVector) -> bool:
     return len(one.edits) == len(other.edits) and all(
-        torch.equal(a.tensor, b.tensor) for a, b in zip(one.edits, other.edits, strict=True)
+        torch.equal(a.tensor, b.tensor)
+        and a.parameters.keys() == b.parameters.keys()
+        and all(
+            torch.equal(torch.as_tensor(a.parameters[k]), torch.as_tensor(b.parameters[k]))
+            for k in a.parameters
+        )
+        for a, b in zip(one.edits, other.edits, strict=True)
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from steering.errors import BadVector
-from steering.layout import SITES, Layout
-from steering.operations import OPERATIONS
-from steering.positions import POSITIONS
+from steering.layout import EVERY_SITE, Layout
+from steering.operations import AXES, OPERATIONS, PARAMETERS, Parameter
+from steering.positions import POSITIONS, is_known
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,12 +19,14 @@ class Edit:
     """One change of a model's activations.
 
     Attributes:
-        site: One of SITES.
+        site: One of SITES, or of the further sites of `steering.sites`.
         layer: 0-based block; block_output of layer L is the OUTPUT of block L.
         operation: One of OPERATIONS.
-        tensor: (d), or (head_dim) for one head, or (h * head_dim) at head_output.
-        positions: One of POSITIONS.
+        tensor: (d), or (head_dim) for one head, or (h * head_dim) at head_output; (k, d) for the
+            operations that take several.
+        positions: One of POSITIONS, or a single token such as `prompt[0]`.
         head: The one query head edited at head_output.
+        parameters: What the operation needs beside its tensor, by name.
     """
 
     site: str
@@ -32,23 +35,49 @@ class Edit:
     tensor: Tensor
     positions: str = "all"
     head: int | None = None
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The tensor, and those among the parameters."""
+        return self.tensor, *(p for p in self.parameters.values() if isinstance(p, Tensor))
+
+    def to(self, device: torch.device | str) -> Edit:
+        """The same edit with its tensors on a device."""
+        moved = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in self.parameters.items()
+        }
+        return replace(self, tensor=self.tensor.to(device), parameters=moved)
 
     def check(self) -> None:
         """Raise BadVector for an edit that no model could take."""
         for value, known, what in (
-            (self.site, SITES, "site"),
+            (self.site, EVERY_SITE, "site"),
             (self.operation, tuple(OPERATIONS), "operation"),
             (self.positions, POSITIONS, "positions"),
         ):
-            if value not in known:
+            if value not in known and not (what == "positions" and is_known(value)):
                 raise BadVector(f"{what} {value!r} of an edit; expected one of {', '.join(known)}")
         if self.head is not None and self.site != "head_output":
             raise BadVector(f"head {self.head} given for site {self.site!r}; expected head_output")
-        if self.tensor.ndim != 1 or not torch.isfinite(self.tensor).all():
+        axes = AXES.get(self.operation, 1)
+        if self.tensor.ndim != axes or not torch.isfinite(self.tensor).all():
+            expected = "one axis" if axes == 1 else f"{axes} axes"
             raise BadVector(
                 f"the tensor at {self.site} of layer {self.layer} has shape "
-                f"{tuple(self.tensor.shape)}, expected one axis of finite values"
+                f"{tuple(self.tensor.shape)}, expected {expected} of finite values"
             )
+        needed = PARAMETERS[self.operation]
+        if set(self.parameters) != set(needed):
+            raise BadVector(
+                f"operation {self.operation!r} with parameters "
+                f"{', '.join(sorted(self.parameters)) or 'none'}; expected "
+                f"{', '.join(needed) or 'none'}"
+            )
+        for name, parameter in self.parameters.items():
+            if not torch.isfinite(torch.as_tensor(parameter)).all():
+                raise BadVector(f"parameter {name!r} of {self.operation!r} is not finite")
 
     def require_fit(self, layout: Layout) -> None:
         """Raise BadVector for an edit that a model cannot take."""
@@ -65,8 +94,9 @@ class Edit:
         layout.module(self.site, self.layer)
         one = self.head is not None
         width = layout.head_dims[self.layer] if one else layout.width(self.site, self.layer)
-        if len(self.tensor) != width:
+        found = self.tensor.shape[-1]
+        if found != width:
             raise BadVector(
-                f"the vector has width {len(self.tensor)} at {self.site}, the model has {width}; "
+                f"the vector has width {found} at {self.site}, the model has {width}; "
                 "fit the vector on this model"
             )

@@ -24,6 +24,9 @@ Change = Callable[[Tensor], Tensor | None]
 """Takes a site's activations (b, s, d); returns new ones, or None to leave them."""
 
 
+BEFORE = ("head_output", "block_input")
+"""Sites that are the input of their module."""
+
 PART = 1024
 """Columns of one part of an unembedding."""
 
@@ -50,7 +53,7 @@ def changing(
             module = layout.module(site, layer)
             handle = (
                 module.register_forward_pre_hook(_before(change), with_kwargs=True)
-                if site == "head_output"
+                if site in BEFORE
                 else module.register_forward_hook(_after(change))
             )
             stack.callback(handle.remove)

@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from steering.errors import BadVector
+from steering.inner import INNER, inner_modules
 from steering.space import Shape
 
 SITES = ("block_output", "attn_output", "mlp_output", "head_output")
+EVERY_SITE = (*SITES, *INNER)
+"""`steering.inner` names those that not every architecture has."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class Layout:
         return module
 
     def _modules(self, site: str) -> Sequence[nn.Module | None]:
+        if site in INNER:
+            return inner_modules(self.decoder, self.blocks, site)
         return {
             "block_output": self.blocks,
             "attn_output": self.projections,

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import torch
 
+from steering.conventions import Conventions
 from steering.edit import Edit
 from steering.errors import BadSetting, NotFinite, UnknownMethod
 from steering.sites import resolve
@@ -27,8 +28,16 @@ GROUP = "steergauge.methods"
 """Entry-point group through which installed packages add methods."""
 
 
+Contrast = tuple[str, Sequence[str], Sequence[str]]
+"""A question with its right answers and its wrong ones."""
+
+
 class Examples(Protocol):
-    """Pairs (x, y), and the task's own way to render them as an n-shot prompt."""
+    """Pairs (x, y), and the task's own way to render them as an n-shot prompt.
+
+    Two attributes more are used where examples have them: `contrasts`, a sequence of `Contrast`
+    (A/B data, multiple choice), and `instruction`, the task in words.
+    """
 
     @property
     def name(self) -> str:
@@ -65,6 +74,7 @@ class SteeringMethod(ABC):
     name: ClassVar[str]
     version: ClassVar[str] = "1"
     summary: ClassVar[str]
+    conventions: ClassVar[Conventions | None] = None
     control: ClassVar[bool] = False
 
     seed: int = 0
@@ -158,6 +168,7 @@ class SteeringMethod(ABC):
             "base_model": str(getattr(model.config, "_name_or_path", "") or ""),
             "base_revision": getattr(model.config, "_commit_hash", None),
             "base_config_sha256": hashlib.sha256(config.encode()).hexdigest(),
+            **({"conventions": self.conventions.as_json()} if self.conventions else {}),
             **facts,
         }
         return SteeringVector(tuple(edits), coefficient, unit, provenance)

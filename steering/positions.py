@@ -8,12 +8,29 @@ real. Edits of padding change nothing, because nothing attends to it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 POSITIONS = ("all", "prompt", "last_prompt", "continuation", "generated")
+_TOKEN = re.compile(r"(prompt|middle)\[(-?\d{1,6})\]")
+
+
+def is_known(kind: object) -> bool:
+    """Whether a value is one of POSITIONS or names one token of the prompt.
+
+    `prompt[0]` is its first real token, `prompt[-1]` its last; `middle[k]` lies k tokens after
+    token s // 2 of a prompt of s.
+    """
+    return kind in POSITIONS or (isinstance(kind, str) and _TOKEN.fullmatch(kind) is not None)
+
+
+def follows_the_beginning(kind: str) -> bool:
+    """Whether the edited tokens of a prompt's beginning are the same whatever comes after it."""
+    token = _TOKEN.fullmatch(kind)
+    return token is None or (token[1] == "prompt" and not token[2].startswith("-"))
 
 
 def mask(
@@ -30,7 +47,7 @@ def mask(
     """The edited tokens of one forward pass.
 
     Args:
-        kind: One of POSITIONS.
+        kind: One of POSITIONS, or a token (`is_known`).
         width: Tokens in this pass (s).
         past: Tokens before this pass, in the KV cache.
         attention_mask: (b, past + s), 1 for real tokens.
@@ -57,6 +74,14 @@ def mask(
         else:
             last = torch.full_like(index[:, :1], (prompt_width or past or width) - 1)
             last = last if after is None else last - after.to(device).unsqueeze(1)
+    token = _TOKEN.fullmatch(kind)
+    if token is not None:
+        begin = torch.zeros_like(last)
+        if lengths is None and attention_mask is not None:
+            begin = attention_mask.int().argmax(dim=1, keepdim=True).to(last)
+        at, size = int(token[2]), last + 1 - begin
+        anchor = size // 2 if token[1] == "middle" else (size if at < 0 else 0)
+        return real & (index <= last) & (index == begin + anchor + at)
     if kind == "all":
         return real
     if kind == "prompt":
@@ -102,7 +127,7 @@ class Pass:
     def _slice(self, kind: str) -> slice | None:
         if kind == "all":
             return slice(0, self.width)
-        if self.lengths is not None or self.after is not None:
+        if self.lengths is not None or self.after is not None or kind not in POSITIONS:
             return None
         known = self.prompt_width or self.past
         if not known and self.attention_mask is not None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from steering.errors import BadSetting
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -56,6 +58,20 @@ class Real:
     high: float
     default: float
     log: bool = True
+
+
+def at_depth(setting: int | None, n_layers: int, depth: float, name: str = "") -> int:
+    """A layer: the one that is set, or the one at some part of the depth.
+
+    Raises:
+        BadSetting: the model has no such layer.
+    """
+    layer = min(int(depth * n_layers), n_layers - 1) if setting is None else setting
+    if not 0 <= layer < n_layers:
+        raise BadSetting(
+            f"{name}: layer {layer}, expected 0 to {n_layers - 1}: the model has {n_layers} layers"
+        )
+    return layer
 
 
 Distribution = Choice | Integer | Real

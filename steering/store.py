@@ -20,10 +20,13 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Tensor
 
+from steering.conventions import lines as lines_of
 from steering.edit import Edit
 from steering.errors import BadVector
+from steering.operations import Parameter
 
-FORMAT = 1
+FORMAT = 2
+"""1 knew no parameters; its folders are read as well."""
 CONFIG, TENSORS, CARD = "steering_config.json", "steering_vector.safetensors", "README.md"
 
 
@@ -44,9 +47,10 @@ def save(vector: Stored, folder: Path) -> Path:
     """
     for edit in vector.edits:
         edit.check()
-    tensors = {
-        f"edit_{i}": edit.tensor.detach().cpu().clone() for i, edit in enumerate(vector.edits)
-    }
+    tensors: dict[str, Tensor] = {}
+    for i, edit in enumerate(vector.edits):
+        own = {f"edit_{i}": edit.tensor, **_named(f"edit_{i}", edit.parameters)}
+        tensors |= {name: tensor.detach().cpu().clone() for name, tensor in own.items()}
     content = tensor_bytes(tensors)
     config = {
         "format": FORMAT,
@@ -54,14 +58,18 @@ def save(vector: Stored, folder: Path) -> Path:
         "unit": vector.unit,
         "edits": [
             {
-                "tensor": name,
+                "tensor": f"edit_{i}",
                 "site": edit.site,
                 "layer": edit.layer,
                 "operation": edit.operation,
                 "positions": edit.positions,
                 "head": edit.head,
+                "parameters": {
+                    key: f"edit_{i}.{key}" if isinstance(value, Tensor) else float(value)
+                    for key, value in edit.parameters.items()
+                },
             }
-            for name, edit in zip(tensors, vector.edits, strict=True)
+            for i, edit in enumerate(vector.edits)
         ],
         "layer_base": 0,
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
@@ -73,6 +81,12 @@ def save(vector: Stored, folder: Path) -> Path:
     _write(folder / CARD, _card(vector).encode())
     _write(folder / CONFIG, text.encode())
     return folder
+
+
+def _named(prefix: str, parameters: Mapping[str, Parameter]) -> dict[str, Tensor]:
+    """The tensors among parameters by their names in the file."""
+    found = parameters.items()
+    return {f"{prefix}.{key}": value for key, value in found if isinstance(value, Tensor)}
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -100,6 +114,7 @@ def _card(vector: Stored) -> str:
         f"- layers (0-based blocks): {', '.join(map(str, layers))}",
         *(f"- {site}, {operation}, positions {kind}" for site, operation, kind in places),
         f"- coefficient: {vector.coefficient} ({vector.unit})",
+        *lines_of(facts.get("conventions") or {}),
         "",
         "```python",
         "from steering import SteeringVector",
@@ -145,7 +160,7 @@ def _config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise BadVector(f"{folder / CONFIG}: cannot be read as JSON: {reason}") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    if not isinstance(config, dict) or config.get("format") not in range(1, FORMAT + 1):
         given = config.get("format") if isinstance(config, dict) else type(config).__name__
         raise BadVector(
             f"{folder / CONFIG}: format {given!r}, expected {FORMAT}; update steergauge or save "
@@ -179,6 +194,10 @@ def _edit(item: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Edit:
         tensor=tensors[item["tensor"]],
         positions=item["positions"],
         head=head,
+        parameters={
+            key: tensors[value] if isinstance(value, str) else float(value)
+            for key, value in item.get("parameters", {}).items()
+        },
     )
     edit.check()
     return edit

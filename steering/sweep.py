@@ -20,7 +20,7 @@ from steering.edit import Edit
 from steering.effects import best_path
 from steering.errors import BadVector
 from steering.hooks import Change
-from steering.operations import OPERATIONS
+from steering.operations import OPERATIONS, stacked
 from steering.tracing import input_device
 from steering.vector import SteeringVector, attached_by_row
 
@@ -164,26 +164,30 @@ def _changes(edits: Sequence[tuple[Edit, float]]) -> Any:
 
 def _edit(parts: Sequence[tuple[Edit, float, slice]], batch: int) -> Change:
     """Edit some tokens each in its own way; tokens with one operation in one stroke."""
-    groups: dict[str, tuple[list[int], list[Tensor], list[float]]] = {}
+    groups: dict[Any, list[tuple[int, Edit, float]]] = {}
     for edit, coefficient, where in parts:
-        tokens, tensors, strengths = groups.setdefault(edit.operation, ([], [], []))
-        for token in range(where.start, where.stop):
-            tokens.append(token)
-            tensors.append(edit.tensor)
-            strengths.append(coefficient)
+        own = groups.setdefault((edit.operation, *(t.shape for t in edit.tensors)), [])
+        own += [(token, edit, coefficient) for token in range(where.start, where.stop)]
     ready = [
-        (OPERATIONS[name], torch.tensor(tokens), torch.stack(tensors), torch.tensor(strengths))
-        for name, (tokens, tensors, strengths) in groups.items()
+        (
+            OPERATIONS[operation],
+            torch.tensor([token for token, _, _ in own]),
+            torch.stack([edit.tensor for _, edit, _ in own]),
+            torch.tensor([coefficient for _, _, coefficient in own]),
+            stacked([edit.parameters for _, edit, _ in own]),
+        )
+        for (operation, *_), own in groups.items()
     ]
 
     def change(x: Tensor) -> Tensor:
         split = x.reshape(batch, -1, x.shape[-1])  # OPT's MLP works on batch and tokens as one axis
         new = split.clone()
-        for operation, tokens, tensors, strengths in ready:
+        for operation, tokens, tensors, strengths, parameters in ready:
             here, v = tokens.to(x.device), tensors.to(x.device)
             c = strengths.to(x.device)[:, None]
             plain = split[:, here]
-            new[:, here] = torch.where(c == 0, plain, operation(plain, v, c))
+            more = {name: value.to(x.device) for name, value in parameters.items()}
+            new[:, here] = torch.where(c == 0, plain, operation(plain, v, c, **more))
         return new.view_as(x)
 
     return change

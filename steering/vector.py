@@ -18,6 +18,7 @@ from steering.edit import Edit
 from steering.errors import BadVector
 from steering.folding import biased, probe, require_equal
 from steering.layout import Layout
+from steering.positions import follows_the_beginning
 from steering.sites import resolve
 
 
@@ -65,6 +66,14 @@ class SteeringVector:
         return SteeringVector(edits, 1.0, self.unit)
 
     @property
+    def continues(self) -> bool:
+        """Whether a prompt's beginning is edited the same whatever comes after it."""
+        return all(
+            edit.operation != "condition" and follows_the_beginning(edit.positions)
+            for edit in self.edits
+        )
+
+    @property
     def layers(self) -> tuple[int, ...]:
         """The edited layers."""
         return tuple(sorted({edit.layer for edit in self.edits}))
@@ -72,7 +81,7 @@ class SteeringVector:
     @property
     def nbytes(self) -> int:
         """Size of the tensors in bytes."""
-        return sum(edit.tensor.nbytes for edit in self.edits)
+        return sum(tensor.nbytes for edit in self.edits for tensor in edit.tensors)
 
     @property
     def norm(self) -> float:
@@ -96,7 +105,7 @@ class SteeringVector:
 
     def to(self, device: torch.device | str) -> SteeringVector:
         """The same vector with its tensors on a device."""
-        edits = tuple(replace(edit, tensor=edit.tensor.to(device)) for edit in self.edits)
+        edits = tuple(edit.to(device) for edit in self.edits)
         return replace(self, edits=edits)
 
     @contextmanager
@@ -150,6 +159,11 @@ class SteeringVector:
 
 def _by_place(vector: SteeringVector) -> dict[tuple[Any, ...], Edit]:
     edits = _scaled(vector)
+    if any(edit.parameters for edit in edits):
+        raise BadVector(
+            f"operation {next(e.operation for e in edits if e.parameters)!r} has no sum; apply "
+            "the vectors one after the other with stack"
+        )
     found = {(e.site, e.layer, e.operation, e.positions, e.head): e for e in edits}
     if len(found) < len(edits):
         raise BadVector("a vector with two edits at one place cannot be added; use stack")
@@ -158,6 +172,10 @@ def _by_place(vector: SteeringVector) -> dict[tuple[Any, ...], Edit]:
 
 def _scaled(vector: SteeringVector) -> tuple[Edit, ...]:
     """Edits whose tensors hold the coefficient. Only `add` is linear in it."""
+    if any(edit.operation == "condition" for edit in vector.edits):
+        raise BadVector(
+            "a vector with a condition acts alone: its condition would decide for all edits"
+        )
     if vector.coefficient == 1:
         return vector.edits
     for edit in vector.edits:

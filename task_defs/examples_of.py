@@ -70,4 +70,5 @@ def examples(name: str, split: str = "train", include_path: str | Path | None = 
         pairs=tuple(pair_of(document) for document in loaded[named]),
         shots=int(content["metadata"].get("shots", 10)),
         template=Template.of(content),
+        instruction=str(content["metadata"].get("instruction", "")),
     )

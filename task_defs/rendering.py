@@ -77,6 +77,7 @@ class Examples:
     pairs: tuple[Pair, ...]
     shots: int
     template: Template
+    instruction: str = ""
 
     def __len__(self) -> int:
         """Return the number of pairs."""

@@ -270,7 +270,7 @@ class SteeredLM(PlainLM):
         """Every row in a batch with its logits (b, s, vocabulary)."""
         automatic = self.batch_size == "auto"
         size = (override_bs or 0) if automatic else self.batch_size
-        for shared, group in self._prefixes.groups(every):
+        for shared, group in self._prefixes.groups(every, self._vectors.apart):
             schedule = self._schedule(group) if automatic and not override_bs else None
             cache = self._prefill(group[0], shared) if shared else None
             for chunk in Collator.get_chunks(group, n=size, fn=schedule):

@@ -16,7 +16,7 @@ import torch
 from harness.lm.proof import max_logit_change
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from lm_eval.models.huggingface import HFLM
     from torch import Tensor
@@ -44,12 +44,19 @@ class Prefixes:
         self.lm = lm
         self.hold: bool | None = None
 
-    def groups(self, every: Sequence[Row]) -> list[tuple[int, list[Row]]]:
-        """Rows by the prefix that they share; all of them alone where the model cannot share."""
+    def groups(
+        self, every: Sequence[Row], apart: Container[Any] = ()
+    ) -> list[tuple[int, list[Row]]]:
+        """Rows by the prefix that they share; all of them alone where the model cannot share.
+
+        Args:
+            every: In the order in which they are answered.
+            apart: As in `by_prefix`.
+        """
         alone = [(0, list(every))]
         if self.hold is False or self.lm.mixed_precision_dtype is not None:
             return alone
-        groups = by_prefix(every, self.lm.max_length)
+        groups = by_prefix(every, self.lm.max_length, apart)
         shared, (row, *_) = groups[0] if groups else alone[0]
         if shared and self.hold is None:
             self.hold = self._continues(row, shared)
@@ -68,12 +75,16 @@ class Prefixes:
         return max_logit_change(whole[:, -rest.shape[1] :], rest) <= allowed
 
 
-def by_prefix(rows: Sequence[Row], max_length: int) -> list[tuple[int, list[Row]]]:
+def by_prefix(
+    rows: Sequence[Row], max_length: int, apart: Container[Any] = ()
+) -> list[tuple[int, list[Row]]]:
     """Put rows that share a prefix together.
 
     Args:
         rows: In the order in which they are answered.
         max_length: The model's length; rows that are cut to it share nothing.
+        apart: Owners whose rows share nothing: what their vectors do at a prompt's beginning
+            depends on the rest of it.
 
     Returns:
         Number of tokens shared and the rows, in the given order; 0 for those that share none.
@@ -81,7 +92,7 @@ def by_prefix(rows: Sequence[Row], max_length: int) -> list[tuple[int, list[Row]
     alone, groups = set(range(len(rows))), []
     tokens = [row.tokens(max_length) for row in rows]
     whole = [i for i, row in enumerate(rows) if sum(map(len, row.request[1:])) <= max_length + 1]
-    for owner in {rows[i].owner: None for i in whole}:
+    for owner in {rows[i].owner: None for i in whole if rows[i].owner not in apart}:
         own = [i for i in whole if rows[i].owner == owner]
         for size, members in _runs(sorted(own, key=lambda i: tokens[i]), tokens):
             shared = min(size, *(rows[i].shareable(len(tokens[i])) for i in members))

@@ -34,6 +34,9 @@ def vector_id(vector: SteeringVector) -> str:
         tensor = edit.tensor.detach().cpu().contiguous()
         digest.update(json.dumps([*place, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.view(torch.uint8).numpy().tobytes())
+        for name in sorted(edit.parameters):
+            value = torch.as_tensor(edit.parameters[name]).detach().cpu().double().contiguous()
+            digest.update(name.encode() + value.numpy().tobytes())
     return digest.hexdigest()[:12]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.lm.arguments import BadArguments
 from harness.lm.proof import SilentNoOp, describe, max_logit_change, vector_id
 from steering import NotFinite, SteeringVector, attached_by_row
+from steering.operations import GATED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,6 +48,11 @@ class Vectors:
     def of(self, owner: Owner) -> SteeringVector | None:
         """The vector of an owner's requests."""
         return self._by_owner.get(owner)
+
+    @property
+    def apart(self) -> frozenset[Owner]:
+        """Owners whose prompts must be read in one part (`SteeringVector.continues`)."""
+        return frozenset(o for o, vector in self._by_owner.items() if not vector.continues)
 
     @property
     def by_task(self) -> bool:
@@ -118,6 +124,8 @@ class Vectors:
                 f"steering at coefficient {vector.coefficient} gives logits that are not finite; "
                 "lower the coefficient or check the vector and the model's dtype"
             )
+        if vector.coefficient != 0 and change == 0 and _gated(vector):
+            return  # another row may meet it
         if vector.coefficient != 0 and change == 0:
             raise SilentNoOp(
                 f"steering changed nothing: the hooks {'fired' if fired else 'did not fire'} and "
@@ -132,6 +140,12 @@ class Vectors:
             vector = self.of(owner)
             if vector is None or vector.coefficient == 0:
                 continue
+            if "max_logit_change" not in self.proofs[owner] and _gated(vector):
+                raise SilentNoOp(
+                    "the vector left all rows as they are on which it was tried (the longest of "
+                    "each batch): its condition or its range was never met; widen it or fit it on "
+                    "other prompts"
+                )
             if "max_logit_change" not in self.proofs[owner]:
                 raise SilentNoOp(
                     "positions='generated' begin after the first answer token, and every answer "
@@ -163,3 +177,8 @@ class Vectors:
             for owner, vector in self._by_owner.items()
         }
         return every.get(None, every or None)
+
+
+def _gated(vector: SteeringVector) -> bool:
+    """Whether the vector may rightly leave a row as it is."""
+    return any(edit.operation in GATED for edit in vector.edits)

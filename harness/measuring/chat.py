@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.lm.adapter import SteeredLM
@@ -32,6 +32,16 @@ class ChatExamples:
     def shots(self) -> int:
         """Demonstrations per few-shot prompt."""
         return self.plain.shots
+
+    @property
+    def contrasts(self) -> Any:
+        """Questions with right and wrong answers, where the task has them."""
+        return getattr(self.plain, "contrasts", ())
+
+    @property
+    def instruction(self) -> str:
+        """The task in words."""
+        return self.plain.instruction
 
     def prompt(self, demonstrations: Sequence[tuple[str, str]], query: str) -> str:
         """The chat-templated text that lm-eval renders for a query after the demonstrations."""

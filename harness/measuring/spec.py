@@ -18,7 +18,7 @@ BUDGET = 24
 """Configurations tried of each method on each task."""
 
 PROMPTINGS = ("zero_shot", "few_shot", "shuffled_few_shot", "instruction")
-MATCHED = ("random_vector",)
+MATCHED = ("random_vector", "shuffled_fit")
 """Controls that take the settings of a method named after a colon."""
 
 CONTROLS = (*MATCHED, "random_heads")

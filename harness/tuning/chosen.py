@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from harness.measuring.spec import MATCHED
 from harness.tuning.fit import Fitted, Fitter
 from harness.tuning.search import Search
 from harness.tuning.searches import Searches
@@ -61,7 +62,7 @@ class Tuner:
         """The vector of a steered arm, with the settings that its search chose."""
         found = self.search(spec)
         settings = {**found.chosen.settings, "seed": spec.seed}
-        if spec.arm.method == "random_vector":
+        if spec.arm.method in MATCHED:
             settings = {"of": spec.arm.matched, "of_settings": settings, "seed": spec.seed}
         examples = self.session.examples(spec.task)
         fitted = self.fitter.fit(str(spec.arm.method), settings, examples, keep=True)

@@ -74,7 +74,7 @@ class Fitter:
     def _key(self, method: SteeringMethod, examples: Examples) -> str:
         identity = [
             method.name, method.version, source_of(method.name), method.settings(),
-            examples.fingerprint(), self.model_hash,
+            examples.fingerprint(), getattr(examples, "instruction", None), self.model_hash,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 

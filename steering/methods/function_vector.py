@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 import torch
 
 from steering.activations import mean_head_activations
+from steering.conventions import Conventions
 from steering.edit import Edit
 from steering.effects import Effects, Target, indirect_effects
 from steering.errors import BadSetting
@@ -64,6 +65,10 @@ class FunctionVector(SteeringMethod):
 
     name: ClassVar[str] = "fv"
     summary: ClassVar[str] = "function vector: outputs of the causal heads (arXiv:2310.15213)"
+    conventions: ClassVar[Conventions] = Conventions(
+        read_at="head_output", read_tokens="last of few-shot prompts", acts_at="block_output: add",
+        acts_on="continuation", scale="none", sign="none",
+    )  # fmt: skip
 
     shots: int | None = None
     mean_prompts: int = 100
@@ -91,7 +96,7 @@ class FunctionVector(SteeringMethod):
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Sum what the chosen heads write on average; see the module's formula."""
         layout = resolve(model)
-        prompts = correct_prompts(examples, self.mean_prompts, self.shots, self.seed)
+        prompts = self.informative(examples)
         means = mean_head_activations(model, tokenizer, prompts, bos=self.bos)
         heads, effects = self._choose(model, tokenizer, examples, means, layout)
         tensor = torch.stack(
@@ -105,6 +110,14 @@ class FunctionVector(SteeringMethod):
             facts["effects"] = [[round(value, 6) for value in row] for row in mean.tolist()]
             facts["effects_path"] = effects.path
         return self.vector([edit], model, examples, coefficient=self.coefficient, **facts)
+
+    def informative(self, examples: Examples) -> list[str]:
+        """Prompts from which the task can be told: the means are taken at their ends."""
+        return correct_prompts(examples, self.mean_prompts, self.shots, self.seed)
+
+    def uninformative(self, examples: Examples) -> tuple[list[str], list[str]]:
+        """Prompts from which it cannot, and their answers: heads are patched into them."""
+        return shuffled_prompts(examples, self.effect_prompts, self.shots, self.seed)
 
     def _choose(
         self, model: Any, tokenizer: Any, examples: Examples, means: torch.Tensor, layout: Layout
@@ -120,7 +133,7 @@ class FunctionVector(SteeringMethod):
             return PUBLISHED[shape], None
         if self.heads is not None:
             return self.heads, None
-        prompts, answers = shuffled_prompts(examples, self.effect_prompts, self.shots, self.seed)
+        prompts, answers = self.uninformative(examples)
         effects = indirect_effects(
             model, tokenizer, prompts, answers, means, target=self.target, bos=self.bos
         )

@@ -12,7 +12,6 @@ Source: Liu et al., In-context Vectors, ICML 2024, arXiv:2311.06668.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -20,14 +19,14 @@ import torch
 from torch import Tensor
 
 from steering.activations import last_token_hidden_states
+from steering.contrast import contrasted, paired, questions
+from steering.conventions import Conventions
 from steering.edit import Edit
-from steering.errors import BadExamples, UnsupportedModel
+from steering.errors import UnsupportedModel
 from steering.method import Examples, SteeringMethod, register
 from steering.sites import resolve
 from steering.space import Choice, SearchSpace, Shape
 from steering.vector import SteeringVector
-
-Pair = tuple[str, str]
 
 
 @register
@@ -41,12 +40,18 @@ class InContextVector(SteeringMethod):
         last_k: The hidden states of this many last tokens are averaged.
         contrast: `pairs` sets y against x, each alone; `off_task` sets the answered question
             against the same question with another one's answer (arXiv:2411.07213, for precision).
+            Where examples carry wrong answers, these are what stands against the right ones.
         coefficient: Strength, relative to the norm of the MLP's output.
         positions: Where the vector is added.
     """
 
     name: ClassVar[str] = "icv"
     summary: ClassVar[str] = "in-context vector: mean and PC1 of y minus x (arXiv:2311.06668)"
+    conventions: ClassVar[Conventions] = Conventions(
+        read_at="block_output", read_tokens="last", acts_at="mlp_output: norm_preserving_add",
+        acts_on="all", scale="relative to the MLP output, norm kept",
+        sign="desired minus undesired",
+    )  # fmt: skip
 
     pairs: int | None = 50
     direction: Literal["mean_plus_pc1", "mean", "pc1"] = "mean_plus_pc1"
@@ -68,13 +73,14 @@ class InContextVector(SteeringMethod):
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Take the direction of the differences; see the module's formula."""
         rng = random.Random(f"icv {self.seed}")
-        every = list(examples.pairs)
+        every = questions(examples)
         chosen = rng.sample(every, min(self.pairs or len(every), len(every)))
-        wanted, unwanted = self._texts(chosen, examples)
+        sides = paired(contrasted(examples, chosen, self.contrast))
+        wanted, unwanted = ([text.whole for text in side] for side in sides)
         states = last_token_hidden_states(
             model, tokenizer, [*wanted, *unwanted], last_k=self.last_k
         )
-        differences = states[: len(chosen)] - states[len(chosen) :]  # (n, l + 1, d)
+        differences = states[: len(wanted)] - states[len(wanted) :]  # (n, l + 1, d)
         direction = self._direction(differences.flatten(1)).view(differences.shape[1:])
         layers = resolve(model).layers("mlp_output")
         if not layers:
@@ -88,19 +94,6 @@ class InContextVector(SteeringMethod):
         ]  # fmt: skip
         unit = "relative to the norm of the MLP output"
         return self.vector(edits, model, examples, coefficient=self.coefficient, unit=unit)
-
-    def _texts(self, chosen: Sequence[Pair], examples: Examples) -> tuple[list[str], list[str]]:
-        """Desired and undesired texts, pair by pair."""
-        if self.contrast == "pairs":
-            return [y for _, y in chosen], [x for x, _ in chosen]
-        if len(chosen) < 2:
-            raise BadExamples(f"{examples.name}: 1 pair; contrast='off_task' needs at least 2")
-        others = [*chosen[1:], chosen[0]]
-        right = [examples.demonstration(x, y) for x, y in chosen]
-        wrong = [
-            examples.demonstration(x, y) for (x, _), (_, y) in zip(chosen, others, strict=True)
-        ]
-        return [text.rstrip() for text in right], [text.rstrip() for text in wrong]
 
     def _direction(self, differences: Tensor) -> Tensor:
         """(n, (l + 1) * d) -> ((l + 1) * d)."""

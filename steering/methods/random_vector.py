@@ -36,13 +36,20 @@ class RandomVector(SteeringMethod):
         return {}
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
-        """Replace every tensor by a Gaussian direction of the same norm."""
+        """Replace every tensor by Gaussian directions of the same norm.
+
+        What an operation needs beside its tensor (the range of a transport, a condition) stays, and
+        so do conditions themselves: the control acts where and when the method does.
+        """
         matched = get(self.of).from_settings(self.of_settings).fit(model, tokenizer, examples)
         generator = torch.Generator().manual_seed(self.seed)
         edits = []
         for edit in matched.edits:
             noise = torch.randn(edit.tensor.shape, generator=generator)
-            tensor = noise * (edit.tensor.norm() / noise.norm())
+            norms = edit.tensor.norm(dim=-1, keepdim=True)
+            tensor = noise * (norms / noise.norm(dim=-1, keepdim=True))
+            if edit.operation == "condition":
+                tensor = edit.tensor
             edits.append(dataclasses.replace(edit, tensor=tensor))
         return self.vector(
             edits, model, examples, coefficient=matched.coefficient, unit=matched.unit

@@ -30,4 +30,5 @@ def tokenizer(folder: Path) -> Any:
 @pytest.fixture(scope="session")
 def examples() -> Examples:
     pairs = tuple((a, a.upper() + a) for a in "abcdefghijklmnopqrst")
-    return Examples("letters", pairs, 2, Template("Q: {{input}}\nA:", "{{output}}"))
+    template = Template("Q: {{input}}\nA:", "{{output}}")
+    return Examples("letters", pairs, 2, template, instruction="Say it twice.")

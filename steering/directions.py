@@ -1,0 +1,44 @@
+"""Directions of differences, and the rules that fix their sign.
+
+Shapes: differences (n, d), one row for each pair, desired minus undesired.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def unit(v: Tensor) -> Tensor:
+    """V at norm 1; zero stays zero."""
+    length: Tensor = v.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    return v / length
+
+
+def first_component(rows: Tensor, *, centred: bool) -> Tensor:
+    """The direction of largest variance (centred) or of largest second moment, unit, (d).
+
+    Its largest entry is positive, as scikit-learn leaves it: where the rule for the sign ends in a
+    tie, this is what stands.
+    """
+    wide = rows.double()
+    if centred:
+        wide = wide - wide.mean(dim=0)
+    component: Tensor = torch.linalg.svd(wide, full_matrices=False).Vh[0]
+    return upright(component).float()
+
+
+def by_majority(direction: Tensor, differences: Tensor) -> Tensor:
+    """The sign under which most pairs have the desired text further along (a tie keeps it)."""
+    along = torch.sign(differences.double() @ direction.double()).sum()
+    return -direction if along < 0 else direction
+
+
+def by_mean(direction: Tensor, differences: Tensor) -> Tensor:
+    """The sign under which the mean difference points along."""
+    return -direction if differences.double().mean(dim=0) @ direction.double() < 0 else direction
+
+
+def upright(direction: Tensor) -> Tensor:
+    """The sign under which the largest entry is positive."""
+    return direction * torch.sign(direction[direction.abs().argmax()])

@@ -1,0 +1,145 @@
+"""Inference-time intervention: truthful directions of the heads that tell answers apart best.
+
+    theta = unit( mean(right) - mean(wrong) )  or the weights of the head's probe
+    x[head] + coefficient * sigma * theta,     sigma = std of theta . x
+
+x[head] is a head's slice of the output projection's input at the last token of an answered
+question. Heads are ranked by the accuracy of a logistic probe on held-out questions.
+
+Source: Li et al., NeurIPS 2023, arXiv:2306.03341. Its code takes sigma from all questions, those
+of the test fold included (`sigma_from="questions"` and `unseen`); the paper from what it fits on.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from steering.activations import token_states
+from steering.contrast import ContrastiveMethod, Sides, pooled
+from steering.conventions import Conventions
+from steering.directions import unit
+from steering.edit import Edit
+from steering.layout import Layout
+from steering.method import Examples, register
+from steering.probing import accuracy, logistic
+from steering.sites import resolve
+from steering.space import Choice, Integer, Real, SearchSpace, Shape
+from steering.tokens import prompt_ids
+from steering.vector import SteeringVector
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class ITI(ContrastiveMethod):
+    """Settings.
+
+    Attributes:
+        direction: `mass_mean`, or `probe` for the weights of each head's probe.
+        top_heads: Heads edited; None takes 48 of 1024, at least one.
+        validation: Share of the questions, the last ones, on which heads are ranked.
+        unseen: Last questions that nothing but sigma may see.
+        sigma_from: `answers` that were fitted on, or `questions`: every answered question with
+            another one behind it.
+        ddof: 0 divides the variance by n (the first code), 1 by n - 1 (the present one).
+        coefficient: Strength.
+        positions: Where the directions are added.
+    """
+
+    name: ClassVar[str] = "iti"
+    summary: ClassVar[str] = "inference-time intervention: truthful heads (arXiv:2306.03341)"
+    conventions: ClassVar[Conventions] = Conventions(
+        read_at="head_output", read_tokens="last", acts_at="head_output: add",
+        acts_on="continuation", scale="unit x standard deviation along it",
+        sign="desired minus undesired",
+    )  # fmt: skip
+
+    contrast: Literal["pairs", "off_task"] = "off_task"
+    direction: Literal["mass_mean", "probe"] = "mass_mean"
+    top_heads: int | None = None
+    validation: float = 0.2
+    unseen: int = 0
+    sigma_from: Literal["answers", "questions"] = "answers"
+    ddof: Literal[0, 1] = 0
+    coefficient: float = 15.0
+    positions: str = "continuation"
+
+    @classmethod
+    def search_space(cls, shape: Shape) -> SearchSpace:
+        """The strength, the number of heads and the direction."""
+        every = shape.n_layers * shape.n_heads
+        return {
+            "coefficient": Real(0.5, 60.0, 15.0),
+            "top_heads": Integer(1, max(1, every // 4), max(1, round(every * 48 / 1024)), log=True),
+            "direction": Choice(("mass_mean", "probe")),
+            "contrast": Choice(("off_task", "pairs")),
+        }
+
+    def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
+        """Rank heads by their probes and take their directions; see the module's formula."""
+        layout, every = resolve(model), self.sides(examples)
+        heads = layout.heads
+        seen = every[: len(every) - self.unseen]
+        border = len(seen) - max(1, round(self.validation * len(seen)))
+        train, train_labels = self._heads(model, tokenizer, seen[:border])
+        held, held_labels = self._heads(model, tokenizer, seen[border:])
+        states, labels = torch.cat([train, held]), torch.cat([train_labels, held_labels])
+        spread = self._spread(model, tokenizer, examples, states)
+        found = []
+        for layer, head in heads:
+            part = self._slice(layout, layer, head)
+            weights, constant = logistic(train[part], train_labels)
+            right = accuracy(held[part], held_labels, weights, constant)
+            own = states[part]
+            mean = own[labels == 1].mean(dim=0) - own[labels == 0].mean(dim=0)
+            direction = unit(mean if self.direction == "mass_mean" else weights)
+            found.append((right, layer, head, direction))
+        best = sorted(found, key=lambda each: -each[0])[: self._number(len(heads))]
+        edits = [
+            Edit(
+                "head_output", layer, "add",
+                direction * (spread[self._slice(layout, layer, head)] @ direction).std(correction=self.ddof),
+                self.positions, head,
+            )
+            for _, layer, head, direction in best
+        ]  # fmt: skip
+        return self.vector(
+            edits, model, examples, coefficient=self.coefficient,
+            unit="standard deviations along the direction",
+            heads=[[layer, head] for _, layer, head, _ in best],
+            accuracies=[round(right, 6) for right, *_ in best],
+        )  # fmt: skip
+
+    def _slice(self, layout: Layout, layer: int, head: int) -> tuple[slice, int, slice]:
+        """Where a head stands in what was read of all layers that have heads."""
+        row, width = layout.layers("head_output").index(layer), layout.head_dims[layer]
+        return slice(None), row, slice(head * width, (head + 1) * width)
+
+    def _number(self, every: int) -> int:
+        return self.top_heads or max(1, round(every * 48 / 1024))
+
+    def _heads(self, model: Any, tokenizer: Any, every: list[Sides]) -> tuple[Tensor, Tensor]:
+        """Heads at the last token of every answer (n, l, h * d_h), and whether it is right (n)."""
+        right, wrong = pooled(every)
+        states = self.read(model, tokenizer, [*right, *wrong], "last", "head_output")
+        labels = torch.tensor([1] * len(right) + [0] * len(wrong))
+        return states, labels
+
+    def _spread(self, model: Any, tokenizer: Any, examples: Examples, states: Tensor) -> Tensor:
+        """The activations from which sigma is taken (n, l, h * d_h)."""
+        given = getattr(examples, "contrasts", None)
+        if self.sigma_from == "answers" or not given:
+            return states
+        rng = random.Random(f"questions {self.seed}")
+        texts = [
+            examples.prompt(((x, y),), rng.choice(given)[0])
+            for x, right, wrong in given
+            for y in (*right, *wrong)
+        ]
+        ids = prompt_ids(tokenizer, texts)
+        found = token_states(model, ids, [[(len(s) - 1, len(s))] for s in ids], site="head_output")
+        return found[:, 0]

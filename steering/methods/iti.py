@@ -99,14 +99,11 @@ class ITI(ContrastiveMethod):
             direction = unit(mean if self.direction == "mass_mean" else weights)
             found.append((right, layer, head, direction))
         best = sorted(found, key=lambda each: -each[0])[: self._number(len(heads))]
-        edits = [
-            Edit(
-                "head_output", layer, "add",
-                direction * (spread[self._slice(layout, layer, head)] @ direction).std(correction=self.ddof),
-                self.positions, head,
-            )
-            for _, layer, head, direction in best
-        ]  # fmt: skip
+        edits = []
+        for _, layer, head, direction in best:
+            along = spread[self._slice(layout, layer, head)] @ direction
+            tensor = direction * along.std(correction=self.ddof)
+            edits.append(Edit("head_output", layer, "add", tensor, self.positions, head))
         return self.vector(
             edits, model, examples, coefficient=self.coefficient,
             unit="standard deviations along the direction",

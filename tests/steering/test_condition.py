@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,10 @@ def judged(model: Any, tokenizer: Any) -> tuple[SteeringVector, list[bool]]:
     """A conditional vector that about half of the texts meet, and which of them do."""
     torch.manual_seed(3)
     v = torch.randn(32)
-    means = []
+    means, own = [], copy.deepcopy(model)  # hooks that output_hidden_states needs stay
     for text in TEXTS:
         ids = torch.tensor([tokenizer.encode(text)])
-        means.append(model(ids, output_hidden_states=True).hidden_states[1][0].mean(dim=0))
+        means.append(own(ids, output_hidden_states=True).hidden_states[1][0].mean(dim=0))
     states = torch.stack(means).detach()
     seen = torch.tanh((states @ v)[:, None] * v / v.square().sum())
     threshold = float(torch.cosine_similarity(states, seen, dim=-1).sort().values[1:3].mean())

@@ -78,7 +78,7 @@ def test_steered_scores_are_those_of_whole_rows(
     ours = load(SteeredLM, folder)
     with ours.steer(vector(ours.model, positions)):
         shared = ours.loglikelihood(SCORING)
-        monkeypatch.setattr(harness.lm.prefixes, "by_prefix", lambda every, _: [(0, list(every))])
+        monkeypatch.setattr(harness.lm.prefixes, "by_prefix", lambda every, *_: [(0, list(every))])
         whole = ours.loglikelihood(SCORING)
     close(shared, whole)
     assert shared != ours.loglikelihood(SCORING)
@@ -115,3 +115,5 @@ def test_who_shares_what() -> None:
         by_prefix(made([[*range(LEAST_TOKENS - 2), i] for i in range(many)], [1]), 200)[0][0] == 0
     )
     assert by_prefix([], 200) == []
+    owner = wide[0].owner
+    assert by_prefix(wide, 200, apart={owner}) == [(0, wide)], "a condition needs whole prompts"

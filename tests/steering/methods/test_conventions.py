@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,9 @@ def test_the_sign_turns_with_the_labels(
 def naive(model: Any, tokenizer: Any, text: str, read: str) -> torch.Tensor:
     """Hidden states (l + 1, d) of one text at the tokens that a convention names."""
     ids = torch.tensor([tokenizer.encode(text)])
-    with torch.no_grad():
-        states = torch.stack(model(ids, output_hidden_states=True).hidden_states)[:, 0]
+    with torch.no_grad():  # on a copy: hooks that output_hidden_states needs are there to stay
+        outputs = copy.deepcopy(model)(ids, output_hidden_states=True)
+    states = torch.stack(outputs.hidden_states)[:, 0]
     n = ids.shape[1]
     spans = {
         "last": slice(n - 1, n),

@@ -4,12 +4,16 @@ import difflib
 import functools
 import importlib
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
+from task_defs.files import Unbounded, Unreadable
+from task_defs.guard import users_code
+from task_defs.schema import wrong_value
+from task_defs.yaml_files import Function, read_yaml
 
 Config = dict[str, Any]
 PAIRS_CLASS = "task_defs.task.PairsTask"
@@ -22,6 +26,10 @@ class UnknownTask(ValueError):
 
 class BadTask(ValueError):
     """A YAML file, or a function that it names, cannot be read."""
+
+
+class UnboundedTask(BadTask):
+    """A YAML file that would break whoever parses it, so that it cannot be passed over."""
 
 
 def root() -> Path:
@@ -37,47 +45,48 @@ def _module(path: Path, _changed: int) -> Any:
         raise BadTask(f"{path}: cannot be loaded as a Python module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
 
 
 def function(spec: str, folder: Path) -> Callable[..., Any]:
-    """Resolve `utils.load` of a `!function` tag: a file beside the YAML first, then a module."""
+    """Resolve `utils.load` of a `!function` tag: a file beside the YAML first, then a module.
+
+    Raises:
+        BadTask: If there is none, or its file cannot be run; the message names file and line.
+    """
     place, _, name = spec.rpartition(".")
     path = folder / f"{place.replace('.', '/')}.py"
-    try:
+    with users_code(f"!function {spec}", BadTask):
         if path.exists():
-            found = getattr(_module(path.resolve(), path.stat().st_mtime_ns), name)
+            module = _module(path.resolve(), path.stat().st_mtime_ns)
         else:
-            found = getattr(importlib.import_module(place), name)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise BadTask(f"!function {spec} is not found beside {folder.name}: {error}") from error
+            try:
+                module = importlib.import_module(place)
+            except (ModuleNotFoundError, ValueError) as error:
+                raise BadTask(
+                    f"!function {spec} is not found beside {folder.name}: {error}"
+                ) from error
+        found = getattr(module, name, None)
     if not callable(found):
-        raise BadTask(f"!function {spec} is not a function but {type(found).__name__}")
+        what = "found" if found is None else f"a function but {type(found).__name__}"
+        raise BadTask(f"!function {spec} is not {what}, beside {folder.name}")
     return found  # type: ignore[no-any-return]
 
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # five times as fast, as lm-eval's
-
-
-def _parse(path: Path, functions: bool) -> Config:
-    class Loader(_Loader):  # type: ignore[misc]
-        pass
-
-    def construct(loader: yaml.Loader, node: yaml.ScalarNode) -> Any:
-        spec = str(loader.construct_scalar(node))
-        return function(spec, path.parent) if functions else spec
-
-    Loader.add_constructor("!function", construct)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadTask(f"{path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise BadTask(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise BadTask(f"{path}: expected keys with values, found {type(content).__name__}")
-    return content
+def _resolved(value: Any, folder: Path) -> Any:
+    """Put functions where their names stand."""
+    if isinstance(value, Function):
+        return function(value, folder)
+    if isinstance(value, dict):
+        return {key: _resolved(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolved(item, folder) for item in value]
+    return value
 
 
 def read(path: Path, functions: bool = False, _seen: tuple[Path, ...] = ()) -> Config:
@@ -86,18 +95,31 @@ def read(path: Path, functions: bool = False, _seen: tuple[Path, ...] = ()) -> C
     Args:
         path: The YAML file.
         functions: Resolve `!function` tags to functions; their names stand otherwise.
+
+    Raises:
+        BadTask: If a file cannot be read or holds a value of the wrong kind.
+        UnboundedTask: If a file is one that lm-eval must not open either.
     """
     path = path.resolve()
     if path in _seen:
         raise BadTask(f"{path}: includes itself")
-    own = _parse(path, functions)
+    try:
+        own = read_yaml(path)
+    except Unbounded as error:
+        raise UnboundedTask(f"{path}: {error}; move it out of the folder") from error
+    except Unreadable as error:
+        raise BadTask(f"{path}: cannot be read: {error}") from error
+    if not isinstance(own, dict):
+        raise BadTask(f"{path}: expected keys with values, found {type(own).__name__}")
+    if reason := wrong_value(own):
+        raise BadTask(f"{path}: {reason}")
     included = own.pop("include", [])
     merged: Config = {}
     for name in included if isinstance(included, list) else [included]:
         base = read(path.parent / name, functions, (*_seen, path))
         base.pop("task_list", None)
         merged.update(base)
-    merged.update(own)
+    merged.update(_resolved(own, path.parent) if functions else own)
     named = merged.get("class")
     if named == PAIRS_CLASS or getattr(named, "__name__", "") == "PairsTask":
         merged = with_pairs(merged, functions)
@@ -114,28 +136,51 @@ def with_pairs(given: Config, functions: bool) -> Config:
     return base | own | {"metadata": metadata | (given.get("metadata") or {})}
 
 
+@functools.cache
+def _pass_over(reason: str) -> None:
+    """Say once that a file of a folder is no task; lm-eval passes over it without a word."""
+    logging.getLogger(__name__).warning("passed over: %s", reason)
+
+
 def files(folder: Path) -> list[Path]:
     """Return the YAML files below a folder in lm-eval's order."""
     return sorted(folder.glob("**/*.yaml"), key=lambda path: path.as_posix())
 
 
 def defined(include_path: str | Path | None = None) -> dict[str, Path]:
-    """Return every task and group by name with its file; a folder given wins over the built-in."""
+    """Return every task and group by name with its file; a folder given wins over the built-in.
+
+    Raises:
+        BadTask: If there is no such folder.
+        UnboundedTask: If a file in it would break lm-eval, which opens all of them.
+    """
     found: dict[str, Path] = {}
     for folder in (root(), Path(include_path)) if include_path else (root(),):
         if not folder.is_dir():
             raise BadTask(f"{folder}: no such folder; give a folder that holds task YAML files")
-        own: dict[str, Path] = {}
-        for path in files(folder):
-            try:
-                content = read(path)
-            except BadTask:
-                continue  # `validate` reports it; lm-eval passes over it too
-            name = content.get("group", content.get("task"))
-            if isinstance(name, str):
-                own.setdefault(name, path)
+        own, bad = scan(folder)
+        for error in bad:
+            if isinstance(error, UnboundedTask):
+                raise error
+            _pass_over(str(error))
         found |= own
     return found
+
+
+def scan(folder: Path) -> tuple[dict[str, Path], list[BadTask]]:
+    """Return a folder's tasks and groups by name with their files, and why others are none."""
+    found: dict[str, Path] = {}
+    bad = []
+    for path in files(folder):
+        try:
+            content = read(path)
+        except BadTask as error:
+            bad.append(error)
+            continue
+        name = content.get("group", content.get("task"))
+        if isinstance(name, str):
+            found.setdefault(name, path)
+    return found, bad
 
 
 def suites(include_path: str | Path | None = None) -> dict[str, tuple[str, ...]]:

@@ -1,13 +1,14 @@
 """A user's own file of pairs as a task: a JSON list or JSON lines of {"input", "output"}."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from task_defs.catalog import BASE, read, with_pairs
+from task_defs.files import Unreadable, json_values, read_text
 from task_defs.precision import utils
 from task_defs.rendering import Examples, Template
+from task_defs.schema import wrong_name
 
 EXPECTED = 'an object with two texts, {"input": "hot", "output": "cold"}'
 
@@ -16,52 +17,37 @@ class BadPairs(ValueError):
     """A pairs file that cannot become a task."""
 
 
-def _items(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield (place, value) for each record, the place being a line's or an item's number."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise BadPairs(f"{path}: no such file; expected a JSON list or JSON lines") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadPairs(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    if not text.strip():
-        raise BadPairs(f"{path}: the file is empty; expected one or more of {EXPECTED}")
-    if text.lstrip().startswith("["):
-        try:
-            items = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise BadPairs(f"{path} line {error.lineno}: not JSON: {error.msg}") from error
-        yield from ((f"item {number}", item) for number, item in enumerate(items, 1))
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            try:
-                yield f"line {number}", json.loads(line)
-            except json.JSONDecodeError as error:
-                raise BadPairs(
-                    f"{path} line {number}: not JSON: {error.msg}; expected {EXPECTED}"
-                ) from error
-
-
 def read_pairs(path: str | Path) -> list[tuple[str, str]]:
     """Read a file of pairs.
 
     Raises:
         BadPairs: If the file is missing, empty or malformed; the message names the line or item.
     """
-    path = Path(path)
-    pairs = []
-    for place, item in _items(path):
-        texts = [item.get(key) for key in ("input", "output")] if isinstance(item, dict) else []
-        kept = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
-        if len(kept) != 2:
-            shown = json.dumps(item)
-            shown = shown if len(shown) <= 60 else shown[:57] + "..."
-            raise BadPairs(f"{path} {place}: expected {EXPECTED}, found {shown}")
-        pairs.append((kept[0], kept[1]))
+    path, pairs = Path(path), []
+    try:
+        text = read_text(path)
+        if not text.strip():
+            raise Unreadable(f"the file is empty; expected one or more of {EXPECTED}")
+        for place, item in json_values(text):
+            pairs.append(_pair(item, place))
+    except Unreadable as error:
+        said = str(error)
+        more = "" if EXPECTED in said else f"; expected {EXPECTED}, as JSON lines or one JSON list"
+        place = " " if said.startswith(("line ", "item ")) else ": "
+        raise BadPairs(f"{path}{place}{said}{more}") from error
     if not pairs:
         raise BadPairs(f"{path}: no pairs; expected one or more of {EXPECTED}")
     return pairs
+
+
+def _pair(item: Any, place: str) -> tuple[str, str]:
+    texts = [item.get(key) for key in ("input", "output")] if isinstance(item, dict) else []
+    kept = [text.strip() for text in texts if isinstance(text, str) and text.strip()]
+    if len(kept) != 2 or any("\ud800" <= sign <= "\udfff" for text in kept for sign in text):
+        shown = json.dumps(item)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        raise Unreadable(f"{place}: expected {EXPECTED}, found {shown}")
+    return kept[0], kept[1]
 
 
 def load(
@@ -108,6 +94,10 @@ def pairs_task(
         BadPairs: If the file cannot become a task.
     """
     path = Path(path).resolve()
+    if reason := wrong_name(name or path.stem):
+        raise BadPairs(
+            f"{path}: {(name or path.stem)[:40]!r} cannot name a task: {reason}; rename it"
+        )
     settings = {"file": str(path), "largest": largest}
     load(shots=shots, **settings)  # type: ignore[arg-type]
     given = {

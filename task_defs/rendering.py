@@ -11,6 +11,12 @@ from typing import Any
 import jinja2
 
 from task_defs import code
+from task_defs.guard import users_code
+
+
+class BadTemplate(ValueError):
+    """A template, or a function in its place, that fails."""
+
 
 Pair = tuple[str, str]
 Field = str | Callable[[Mapping[str, Any]], Any]
@@ -34,12 +40,19 @@ def _compiled(template: str) -> jinja2.Template:
 def resolve(template: Field, doc: Mapping[str, Any]) -> str:
     """Render a task's `doc_to_...` key: a function, a field's name or a Jinja template."""
     if callable(template):
-        value = template(doc)
+        with users_code(getattr(template, "__qualname__", repr(template)), BadTemplate):
+            value = template(doc)
+    elif not isinstance(template, str):
+        value = template
     elif template in doc:
         value = doc[template]
     else:
-        value = _compiled(template).render(**doc)
-    return str(value[0] if isinstance(value, list) else value)
+        try:
+            value = _compiled(template).render(**doc)
+        except Exception as error:  # a template can call what it likes
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise BadTemplate(f"{reason}, in the template {template[:60]!r}") from error
+    return str(value[0] if isinstance(value, list) and value else value)
 
 
 @dataclass(frozen=True)

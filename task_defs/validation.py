@@ -6,9 +6,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from task_defs.catalog import BadTask, Config, defined, files, read, root
+from task_defs.catalog import BadTask, Config, defined, files, read, root, scan
 from task_defs.examples_of import KEYS, pair_of, splits
-from task_defs.rendering import Examples, Template, resolve
+from task_defs.rendering import BadTemplate, Examples, Template, resolve
 
 RENDERED = 3
 """Documents rendered per split."""
@@ -34,8 +34,7 @@ class Report:
 
 def _metrics(content: Config) -> list[str]:
     found, metadata = [], content.get("metadata")
-    if not isinstance(metadata, dict):
-        metadata = {}
+    metadata = metadata or {}
     listed = {entry.get("metric"): entry for entry in content.get("metric_list") or []}
     headline = metadata.get("headline")
     if headline is None:
@@ -62,7 +61,8 @@ def _rendering(template: Template, name: str, part: Sequence[Mapping[str, Any]])
             ours = Examples("", ((x, y),), 0, template)
             same = ours.prompt((), x), ours.target(y)
         except Exception as error:  # a template or a user's function can raise anything
-            found.append(f"{place}: cannot be rendered: {type(error).__name__}: {error}")
+            named = "" if isinstance(error, BadTemplate) else f"{type(error).__name__}: "
+            found.append(f"{place}: cannot be rendered: {named}{error}")
             continue
         before = question + template.target_delimiter
         if not question.strip():
@@ -130,7 +130,8 @@ def _group(content: Config, known: Mapping[str, Path]) -> list[str]:
     if not names:
         found.append("the group has no tasks")
     found += [f"no task named {name!r}" for name in names if name not in known]
-    metrics = [entry["metric"] for entry in content.get("aggregate_metric_list") or []]
+    averaged = content.get("aggregate_metric_list") or []
+    metrics = [e["metric"] for e in (averaged if isinstance(averaged, list) else [averaged])]
     for name in names:
         listed = read(known[name]).get("metric_list") or [] if name in known else []
         own = {entry.get("metric") for entry in listed}
@@ -149,7 +150,9 @@ def validate(include_path: str | Path | None = None) -> list[Report]:
         include_path: The folder; the built-in tasks by default.
     """
     folder = Path(include_path) if include_path else root()
-    known, reports, seen = defined(include_path), [], dict[str, Path]()
+    if not folder.is_dir():
+        raise BadTask(f"{folder}: no such folder; give a folder that holds tasks")
+    known, reports, seen = defined() | scan(folder)[0], [], dict[str, Path]()
     for path in files(folder):
         name, found = str(path.relative_to(folder)), []
         try:

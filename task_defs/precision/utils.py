@@ -113,6 +113,17 @@ def shuffled(items: Iterable[Any]) -> list[Any]:
     return sorted(items, key=lambda item: hashlib.sha256(repr(item).encode()).digest())
 
 
+def _filled(groups: Iterable[list[Pair]], room: Mapping[str, int]) -> dict[str, list[Pair]]:
+    """Put each group into the first split that has room for the whole of it."""
+    left = dict(room)
+    parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
+    for group in groups:
+        name = next(name for name in left if len(group) <= left[name])
+        left[name] -= len(group)
+        parts[name] += group
+    return parts
+
+
 def split(pairs: Iterable[Pair], largest: int = 60) -> dict[str, list[Pair]]:
     """Split pairs 70/9/21 % into train, validation and test, by connected component of words.
 
@@ -131,11 +142,18 @@ def split(pairs: Iterable[Pair], largest: int = 60) -> dict[str, list[Pair]]:
         "validation": min(largest // 2, max(1, round(VALIDATION_SHARE * len(kept)))),
         "train": len(kept),
     }
-    parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
-    for group in shuffled(components(kept)):
-        name = next(name for name in room if len(group) <= room[name])
-        room[name] -= len(group)
-        parts[name] += group
+    groups = shuffled(components(kept))
+    parts = _filled(groups, room)
+    if len(groups) >= len(SPLITS) and not all(parts.values()):
+        # Few large groups leave no room where there is one: the two smallest fill the small splits.
+        small = sorted(range(len(groups)), key=lambda place: len(groups[place]))[:2]
+        rest = [group for place, group in enumerate(groups) if place not in small]
+        parts = _filled([], room)
+        parts["validation"], parts["test"] = (list(groups[place]) for place in small)
+        for name in parts:
+            room[name] -= len(parts[name])
+        for name, more in _filled(rest, room).items():
+            parts[name] += more
     return {name: shuffled(part) for name, part in parts.items()}
 
 

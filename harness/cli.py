@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "measure every arm on both suites and write the report: the main job",
     "run": "measure a model, steered by a saved vector or not, on any lm-eval task",
     "fit": "fit a steering vector on a task's train split and save it",
+    "convert": "a steering vector into or out of the files of other projects",
     "sweep": "one method over layers, coefficients and numbers of heads, on one task",
     "gate": "compare records with a committed baseline; exit 1 on a regression",
     "status": "what is done, running, failed and left of a comparison, from its folder alone",

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from steering.errors import BadVector
 from steering.layout import EVERY_SITE, Layout
-from steering.operations import AXES, OPERATIONS, PARAMETERS, Parameter
+from steering.operations import AXES, OPERATIONS, PARAMETERS, Parameter, parameter_shapes
 from steering.positions import POSITIONS, is_known
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +60,19 @@ class Edit:
             (self.positions, POSITIONS, "positions"),
         ):
             if value not in known and not (what == "positions" and is_known(value)):
-                raise BadVector(f"{what} {value!r} of an edit; expected one of {', '.join(known)}")
+                raise BadVector(
+                    f"{what} {value!r:.60} of an edit; expected one of {', '.join(known)}"
+                )
         if self.head is not None and self.site != "head_output":
             raise BadVector(f"head {self.head} given for site {self.site!r}; expected head_output")
+        if self.tensor.dtype not in DTYPES:
+            raise BadVector(
+                f"the tensor at {self.site} of layer {self.layer} holds {self.tensor.dtype}, "
+                f"expected one of {', '.join(map(str, DTYPES))}"
+            )
         axes = AXES.get(self.operation, 1)
-        if self.tensor.ndim != axes or not torch.isfinite(self.tensor).all():
+        whole = self.tensor.ndim == axes and self.tensor.numel() > 0
+        if not whole or not torch.isfinite(self.tensor).all():
             expected = "one axis" if axes == 1 else f"{axes} axes"
             raise BadVector(
                 f"the tensor at {self.site} of layer {self.layer} has shape "
@@ -75,9 +85,13 @@ class Edit:
                 f"{', '.join(sorted(self.parameters)) or 'none'}; expected "
                 f"{', '.join(needed) or 'none'}"
             )
-        for name, parameter in self.parameters.items():
-            if not torch.isfinite(torch.as_tensor(parameter)).all():
-                raise BadVector(f"parameter {name!r} of {self.operation!r} is not finite")
+        for name, shape in parameter_shapes(self.operation, self.tensor).items():
+            parameter = torch.as_tensor(self.parameters[name])
+            if tuple(parameter.shape) != shape or not torch.isfinite(parameter).all():
+                raise BadVector(
+                    f"parameter {name!r} of {self.operation!r} has shape {tuple(parameter.shape)}, "
+                    f"expected {shape} of finite values"
+                )
 
     def require_fit(self, layout: Layout) -> None:
         """Raise BadVector for an edit that a model cannot take."""

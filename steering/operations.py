@@ -21,11 +21,12 @@ Parameter = float | Tensor
 
 
 def add(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
-    """X + coefficient * v."""
-    v = v.to(x.dtype)
-    if isinstance(coefficient, Tensor):
-        return x + coefficient.to(x.dtype) * v
-    return torch.add(x, v, alpha=coefficient)
+    """X + (coefficient * v).
+
+    The product is rounded before the sum, as whoever stores or applies the product does it (the
+    peers, a file without a strength, rows of their own strength): all agree to the last bit.
+    """
+    return x + (v * _like(coefficient, v)).to(x.dtype)
 
 
 def norm_preserving_add(x: Tensor, v: Tensor, coefficient: Coefficient = 1.0) -> Tensor:
@@ -243,3 +244,12 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """What each operation needs beside its tensor."""
+
+
+def parameter_shapes(operation: str, v: Tensor) -> dict[str, tuple[int, ...]]:
+    """The shape of each parameter of an operation beside its tensor; () is a number."""
+    if operation == "replace_by_code":
+        m = max(len(v).bit_length() - 1, 0)
+        return {"keys": (m, v.shape[-1]), "borders": (m,)}
+    shape = tuple(v.shape[-1:]) if operation == "transport" else ()
+    return dict.fromkeys(PARAMETERS[operation], shape)

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from steering import store
+from steering import formats, store
 from steering.attachment import Attachment, Slot, on, rowwise
 from steering.edit import Edit
 from steering.errors import BadVector
+from steering.files import number
 from steering.folding import biased, probe, require_equal
 from steering.layout import Layout
 from steering.positions import follows_the_beginning
@@ -92,14 +93,18 @@ class SteeringVector:
         """The same vector at another strength."""
         return replace(self, coefficient=float(coefficient))
 
+    def at_positions(self, positions: str) -> SteeringVector:
+        """The same edits at other tokens."""
+        edits = tuple(replace(edit, positions=positions) for edit in self.edits)
+        return replace(self, edits=edits)
+
     def with_provenance(self, **facts: Any) -> SteeringVector:
         """The same vector with more said about its origin."""
         return replace(self, provenance={**self.provenance, **facts})
 
     def require_fit(self, layout: Layout) -> None:
         """Raise BadVector for a vector that a model cannot take."""
-        if not math.isfinite(self.coefficient):
-            raise BadVector(f"coefficient {self.coefficient}; expected a finite number")
+        number(self.coefficient, "the coefficient")
         for edit in self.edits:
             edit.require_fit(layout)
 
@@ -142,6 +147,43 @@ class SteeringVector:
         content = store.Stored(self.edits, self.coefficient, self.unit, self.provenance)
         return store.save(content, Path(folder))
 
+    def save(self, path: str | Path, to: str | None = None, model: nn.Module | None = None) -> Path:
+        """Write the vector in another project's format (`steering.formats`).
+
+        Args:
+            path: A file; a folder for native and caa.
+            to: One of `formats.FORMATS`; None goes by the ending.
+            model: The model whose modules an lm_eval file names.
+
+        Raises:
+            BadVector: what the format cannot say.
+            OSError: it cannot be written.
+        """
+        content = store.Stored(self.edits, self.coefficient, self.unit, self.provenance)
+        return formats.save(content, Path(path), to, model)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        model: nn.Module | None = None,
+        layers: Sequence[int] | None = None,
+    ) -> SteeringVector:
+        """Read a vector of any format, recognised by its content (`steering.formats`).
+
+        What the file does not say is listed in `provenance["assumed"]`.
+
+        Args:
+            path: A file or a folder.
+            model: Refuse a vector that does not fit it; says where an lm_eval file's modules lie.
+            layers: Keep these 0-based blocks only.
+
+        Raises:
+            BadVector: nothing that can be used, in one line.
+        """
+        content = formats.load(Path(path), model, None if layers is None else tuple(layers))
+        return cls._of(content, Path(path), model)
+
     @classmethod
     def from_pretrained(cls, folder: str | Path, model: nn.Module | None = None) -> SteeringVector:
         """Read a saved vector; with a model, refuse one that does not fit it.
@@ -149,11 +191,14 @@ class SteeringVector:
         Raises:
             BadVector: The folder holds no vector that can be used.
         """
-        content = store.load(Path(folder))
+        return cls._of(store.load(Path(folder)), Path(folder), model)
+
+    @classmethod
+    def _of(cls, content: store.Stored, place: Path, model: nn.Module | None) -> SteeringVector:
         vector = cls(content.edits, content.coefficient, content.unit, content.provenance)
         if model is not None:
             vector.require_fit(resolve(model))
-            store.compare_models(Path(folder), content.provenance, model)
+            store.compare_models(place, content.provenance, model)
         return vector
 
 

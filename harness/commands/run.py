@@ -11,6 +11,7 @@ from harness.commands.options import (
     count,
     judge_options,
     model_options,
+    numbers,
     open_session,
     sources,
     task_options,
@@ -24,7 +25,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     model_options(parser)
     task_options(parser)
     judge_options(parser)
-    parser.add_argument("--vector", type=Path, metavar="FOLDER", help="from `steergauge fit`")
+    parser.add_argument(
+        "--vector", type=Path, metavar="PATH",
+        help="from `steergauge fit`, or of any format of `steergauge convert`",
+    )  # fmt: skip
+    parser.add_argument(
+        "--layers", type=numbers, metavar="N,...", help="only these of the vector's 0-based blocks"
+    )
     parser.add_argument(
         "--coefficient", type=float, metavar="X", help="replaces the vector's own strength"
     )
@@ -45,6 +52,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """Measure each task and print its metrics."""
     if arguments.coefficient is not None and arguments.vector is None:
         raise UsageError("--coefficient needs a --vector to scale")
+    if arguments.layers is not None and arguments.vector is None:
+        raise UsageError("--layers needs a --vector whose layers are chosen")
     found = sources(arguments)
     out = writable(arguments.output_path) if arguments.output_path else None
     session = open_session(arguments, found)
@@ -59,7 +68,9 @@ def execute(arguments: argparse.Namespace) -> int:
 
     vector = None
     if arguments.vector is not None:
-        vector = SteeringVector.from_pretrained(arguments.vector, model=session.lm.model)
+        vector = SteeringVector.load(arguments.vector, session.lm.model, arguments.layers)
+        if assumed := vector.provenance.get("assumed"):
+            print(f"{arguments.vector} does not say: {'; '.join(map(str, assumed))}")
         if arguments.coefficient is not None:
             vector = vector.with_coefficient(arguments.coefficient)
     for task in tasks.values():

@@ -66,7 +66,7 @@ class SteeredLM(PlainLM):
 
         Args:
             pretrained: Hub id, folder, or a loaded model, as in HFLM.
-            vector: Folder of a saved steering vector, or the vector itself.
+            vector: Path of a steering vector of any format, or the vector itself.
             coefficient: Replaces the vector's own coefficient.
             **hflm: HFLM's arguments.
 
@@ -86,7 +86,7 @@ class SteeredLM(PlainLM):
         super().__init__(pretrained, **hflm)
         self.encoding, self._prefixes = Encoding(self), Prefixes(self)
         if isinstance(vector, str | Path):
-            vector = SteeringVector.from_pretrained(Path(vector), model=self.model)
+            vector = SteeringVector.load(vector, self.model)
         if vector is not None:
             self._take(vector, coefficient)
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.measuring.code import source_of
-from steering import SteeringMethod, SteeringVector, get
+from steering import BadVector, SteeringMethod, SteeringVector, get
+from steering.files import number
 from steering.memo import saved_seconds
 
 if TYPE_CHECKING:
     from steering import Examples
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Fitter:
     model_hash: str
     folder: Path | None = None
     _known: dict[str, Fitted] = field(default_factory=dict)
+    _damaged: set[str] = field(default_factory=set)
 
     def fit(
         self, method: str, settings: dict[str, Any], examples: Examples, *, keep: bool = False
@@ -67,8 +72,9 @@ class Fitter:
         if key not in self._known:
             self._known[key] = self._load(key) or self._make(made, examples)
         fitted = self._known[key]
-        if keep and self.folder is not None and not self._saved(key):
+        if keep and self.folder is not None and (key in self._damaged or not self._saved(key)):
             fitted.vector.save_pretrained(self.folder / key)
+            self._damaged.discard(key)
         return fitted
 
     def _key(self, method: SteeringMethod, examples: Examples) -> str:
@@ -82,10 +88,17 @@ class Fitter:
         return self.folder is not None and (self.folder / key / "steering_config.json").exists()
 
     def _load(self, key: str) -> Fitted | None:
+        """A kept vector; one that is damaged is said and fitted anew, as if it were not there."""
         if self.folder is None or not self._saved(key):
             return None
-        vector = SteeringVector.from_pretrained(self.folder / key, model=self.model)
-        return Fitted(vector, float(vector.provenance["fit_seconds"]))
+        try:
+            vector = SteeringVector.from_pretrained(self.folder / key, model=self.model)
+            seconds = number(vector.provenance.get("fit_seconds"), "fit_seconds")
+        except BadVector as problem:
+            logger.warning("a kept vector is damaged and is fitted anew: %s", problem)
+            self._damaged.add(key)
+            return None
+        return Fitted(vector, seconds)
 
     def _make(self, method: SteeringMethod, examples: Examples) -> Fitted:
         started, saved = time.perf_counter(), saved_seconds()

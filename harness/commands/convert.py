@@ -1,0 +1,93 @@
+"""`steergauge convert IN OUT`: a steering vector in the files of another project."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.commands.options import numbers, quiet
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from steering import SteeringVector
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.add_argument(
+        "source", type=Path, metavar="IN", help="a vector of any format, recognised by its content"
+    )
+    parser.add_argument("target", type=Path, metavar="OUT", help="a file, or a folder")
+    parser.add_argument(
+        "--to", metavar="FORMAT",
+        help="native, lm_eval, gguf, glp, caa, persona, svec or steering_vectors (default: by "
+        "OUT's ending: .gguf, .svec, or none for native)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--layers", type=numbers, metavar="N,...", help="keep these 0-based blocks only"
+    )
+    parser.add_argument(
+        "--positions", metavar="KIND",
+        help="edit these tokens instead: all, prompt, last_prompt, continuation or generated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--coefficient", type=float, metavar="X", help="replaces the vector's own strength"
+    )
+    parser.add_argument(
+        "--pretrained", metavar="MODEL",
+        help="the model whose modules an lm_eval file names; only its configuration is read",
+    )  # fmt: skip
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Read, write, read back, and say what each file says and does not say."""
+    quiet()
+    from steering import SteeringVector
+    from steering.formats import format_of
+
+    to = format_of(arguments.target, arguments.to)
+    model = _skeleton(arguments.pretrained) if arguments.pretrained else None
+    vector = SteeringVector.load(arguments.source, model, arguments.layers)
+    _show("read", arguments.source, vector)
+    if arguments.coefficient is not None:
+        vector = vector.with_coefficient(arguments.coefficient)
+    if arguments.positions is not None:
+        vector = vector.at_positions(arguments.positions)
+    written = SteeringVector.load(vector.save(arguments.target, to, model), model)
+    _show("wrote", arguments.target, written)
+    if to != "native" and (left := sorted(set(vector.provenance) - {"assumed", "format"})):
+        print(f"      {to} has no place for its origin: {', '.join(left)}")
+    return 0
+
+
+def _skeleton(name: str) -> Any:
+    """A model without weights: its modules are where those of the real one are.
+
+    Raises:
+        UsageError: a model whose configuration cannot be read.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(name)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"--pretrained {name}: cannot be read: {reason}") from error
+
+
+def _show(done: str, path: Path, vector: SteeringVector) -> None:
+    """What a vector is, in a line, and what its file leaves open, in another."""
+    kinds = sorted({(edit.operation, edit.site, edit.positions) for edit in vector.edits})
+    places = "; ".join(f"{operation} at {site}, {tokens}" for operation, site, tokens in kinds)
+    layers = ", ".join(map(str, vector.layers))
+    name = vector.provenance.get("format", "native")
+    print(
+        f"{done:5} {path}: {name}, {places}, layers {layers}, width "
+        f"{len(vector.edits[0].tensor)}, coefficient {vector.coefficient:g}"
+    )
+    if assumed := vector.provenance.get("assumed"):
+        print(f"      not in the file: {'; '.join(map(str, assumed))}")

@@ -55,6 +55,14 @@ def read_bounded(path: Path, limit: int = LIMIT) -> bytes:
     return content
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; one that the system cannot even look up is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def parse_json(content: bytes, path: Path) -> Any:
     """The value of a JSON text whose size in memory is bounded before it is parsed.
 

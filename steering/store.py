@@ -25,7 +25,7 @@ from torch import Tensor
 from steering.conventions import lines as lines_of
 from steering.edit import Edit
 from steering.errors import BadVector
-from steering.files import number, parse_json, read_bounded, whole
+from steering.files import is_folder, number, parse_json, read_bounded, whole
 from steering.operations import Parameter
 
 FORMAT = 2
@@ -165,7 +165,7 @@ def load(folder: Path) -> Stored:
     Raises:
         BadVector: The folder holds no vector that can be used.
     """
-    if not (folder / CONFIG).exists():
+    if not is_folder(folder) or not (folder / CONFIG).exists():
         raise BadVector(f"{folder}: no {CONFIG}; expected the folder of a saved steering vector")
     place = folder / CONFIG
     config = _config(place)

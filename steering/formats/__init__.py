@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from steering import store
 from steering.errors import BadVector
-from steering.files import parse_json, read_bounded
+from steering.files import is_folder, parse_json, read_bounded
 from steering.formats import (
     caa_folder,
     gguf,
@@ -63,7 +63,7 @@ def load(
     Raises:
         BadVector: nothing that can be used, in one line.
     """
-    if path.is_dir() and (path / store.CONFIG).exists():
+    if is_folder(path) and (path / store.CONFIG).exists():
         return _only(store.load(path), layers, path)
     name, found = _read(path, model, layers)
     facts = {"format": name, "assumed": list(found.assumed), **found.facts}
@@ -72,7 +72,7 @@ def load(
 
 def _read(path: Path, model: nn.Module | None, layers: tuple[int, ...] | None) -> tuple[str, Found]:
     """The format of a foreign file and what it holds."""
-    if path.is_dir():
+    if is_folder(path):
         return caa_folder.NAME, caa_folder.read(path)
     content, name = read_bounded(path), str(path)
     if content.startswith(gguf.MAGIC):

@@ -158,7 +158,8 @@ class _Reader:
             items = self.taken(2) if opcode == "SETITEM" else self.marked()
             self.top(dict).update(zip(map(_key, items[::2]), items[1::2], strict=True))
         elif opcode in ("APPEND", "APPENDS"):
-            self.top(list).extend(self.taken(1) if opcode == "APPEND" else self.marked())
+            items = self.taken(1) if opcode == "APPEND" else self.marked()
+            self.top(list).extend(items)
         elif opcode == "GLOBAL":
             stack.append(Name(argument))
         elif opcode == "STACK_GLOBAL":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,16 @@ def damage(folder: Path, kind: str) -> None:
         torch.save({"edit_0": torch.zeros(WIDTH)}, tensors)
     elif kind == "other numbers":
         save_file({"edit_0": torch.zeros(WIDTH)}, tensors)
+    elif kind in ("F8", "F4"):
+        content = tensors.read_bytes().replace(b'"F32"', {"F8": b'"F8_E4M3"', "F4": b'"F4"'}[kind])
+        size = content.index(b"}}") + 2 - 8
+        tensors.write_bytes(size.to_bytes(8, "little") + content[8:])
+        change(folder, tensors_sha256=sha256(tensors.read_bytes()).hexdigest(), config_sha256="")
+    elif kind == "wide header":
+        tensors.write_bytes((2**62).to_bytes(8, "little") + tensors.read_bytes()[8:])
+        change(folder, tensors_sha256=sha256(tensors.read_bytes()).hexdigest(), config_sha256="")
+    elif kind == "one bit":
+        config.write_text(config.read_text().replace('"layer": 1', '"layer": 0'))
     elif kind == "deep":
         config.write_text("[" * 100_000)
     elif kind == "no json":
@@ -133,8 +144,18 @@ def damage(folder: Path, kind: str) -> None:
             "other tensor": {"edits": [{**entry, "tensor": "../../etc"}]},
             "coefficient": {"coefficient": "strong"},
             "provenance": {"provenance": 3},
+            "10**400": {"coefficient": 10**400},
+            "1e39": {"coefficient": 1e39},
+            "true": {"coefficient": True},
+            "layer base": {"layer_base": 1},
+            "unknown key": {"strength": 2.0},
+            "unit": {"unit": 1},
+            "digest": {"config_sha256": "0" * 64},
+            "site": {"edits": [{**entry, "site": ["block_output"]}]},
+            "negative layer": {"edits": [{**entry, "layer": -1}]},
+            "layer of a truth": {"edits": [{**entry, "layer": True}]},
         }
-        change(folder, **contents[kind])
+        change(folder, **{"config_sha256": "", **contents[kind]})
 
 
 @pytest.mark.parametrize(
@@ -142,7 +163,8 @@ def damage(folder: Path, kind: str) -> None:
     [
         "no config", "no tensors", "truncated", "pickle", "other numbers", "deep", "no json",
         "format", "list", "no edits", "missing key", "layer", "other tensor", "coefficient",
-        "provenance",
+        "provenance", "10**400", "1e39", "true", "layer base", "unknown key", "unit", "digest",
+        "site", "negative layer", "layer of a truth", "F8", "F4", "wide header", "one bit",
     ],
 )  # fmt: skip
 def test_damaged_and_hostile_folders_are_refused_in_one_line(kind: str, tmp_path: Path) -> None:
@@ -171,3 +193,28 @@ def test_a_full_disk_keeps_the_old_vector(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(OSError, match="No space"):
         SteeringVector((edit(value=2.0),), 5.0).save_pretrained(folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_every_flipped_bit_of_a_folder_is_noticed(tmp_path: Path) -> None:
+    vector = SteeringVector((edit(),), 0.5, provenance={"method": "fv", "fit_seconds": 1.25})
+    folder = vector.save_pretrained(tmp_path / "v")
+    for name in ("steering_config.json", "steering_vector.safetensors"):
+        content = (folder / name).read_bytes()
+        for bit in range(0, 8 * len(content), 7):
+            flipped = bytearray(content)
+            flipped[bit // 8] ^= 1 << bit % 8
+            (folder / name).write_bytes(flipped)
+            try:
+                found = SteeringVector.from_pretrained(folder)
+            except BadVector:
+                continue
+            assert json.loads(flipped) == json.loads(content)  # white space between the words
+            assert found.coefficient == 0.5
+        (folder / name).write_bytes(content)
+
+
+def test_strengths_that_no_model_can_hold(model: Any) -> None:
+    for coefficient in (1e39, float("nan"), float("inf"), 10**400):
+        strong = SteeringVector((edit(),), coefficient)
+        with pytest.raises(BadVector, match="coefficient"), strong.attached(model):
+            pass

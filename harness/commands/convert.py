@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.commands.options import numbers, quiet
+from harness.commands.options import key_values, numbers, quiet
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,8 +35,13 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--coefficient", type=float, metavar="X", help="replaces the vector's own strength"
     )
     parser.add_argument(
-        "--pretrained", metavar="MODEL",
-        help="the model whose modules an lm_eval file names; only its configuration is read",
+        "-M", "--model", metavar="TYPE",
+        help="the model, as in `steergauge run`: an lm_eval file names its modules, and a vector "
+        "that does not fit it is refused",
+    )  # fmt: skip
+    parser.add_argument(
+        "-a", "--model_args", type=key_values, default={}, metavar="KEY=VALUE,...",
+        help="its arguments, such as pretrained=HUB_ID_OR_FOLDER",
     )  # fmt: skip
 
 
@@ -47,7 +52,13 @@ def execute(arguments: argparse.Namespace) -> int:
     from steering.formats import format_of
 
     to = format_of(arguments.target, arguments.to)
-    model = _skeleton(arguments.pretrained) if arguments.pretrained else None
+    if arguments.model_args and not arguments.model:
+        raise UsageError("--model_args needs a --model, such as --model hf")
+    model = None
+    if arguments.model:
+        from harness.lm.loading import load
+
+        model = load(arguments.model, arguments.model_args).model
     vector = SteeringVector.load(arguments.source, model, arguments.layers)
     _show("read", arguments.source, vector)
     if arguments.coefficient is not None:
@@ -59,24 +70,6 @@ def execute(arguments: argparse.Namespace) -> int:
     if to != "native" and (left := sorted(set(vector.provenance) - {"assumed", "format"})):
         print(f"      {to} has no place for its origin: {', '.join(left)}")
     return 0
-
-
-def _skeleton(name: str) -> Any:
-    """A model without weights: its modules are where those of the real one are.
-
-    Raises:
-        UsageError: a model whose configuration cannot be read.
-    """
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        config = AutoConfig.from_pretrained(name)
-        with torch.device("meta"):
-            return AutoModelForCausalLM.from_config(config)
-    except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"--pretrained {name}: cannot be read: {reason}") from error
 
 
 def _show(done: str, path: Path, vector: SteeringVector) -> None:

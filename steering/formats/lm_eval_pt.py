@@ -122,7 +122,7 @@ def content(vector: Stored, model: nn.Module | None) -> bytes:
         BadVector: what `steered` cannot do.
     """
     if model is None:
-        raise BadVector(f"{NAME} names a model's modules: give the model (--pretrained MODEL)")
+        raise BadVector(f"{NAME} names a model's modules: give the model (--model, --model_args)")
     paths = {place: path for path, place in _modules(model).items()}
     config: dict[str, dict[str, Any]] = {}
     for edit in vector.edits:

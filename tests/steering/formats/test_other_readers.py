@@ -109,25 +109,29 @@ def test_a_file_of_the_package_gguf_is_read(model: Any, tmp_path: Path) -> None:
     assert torch.equal(logits(model, found), expected)
 
 
+def inputs_of_blocks(model: Any, steering: SteeringVector | None = None) -> list[torch.Tensor]:
+    """What each block reads (output_hidden_states would leave its recorders on the model)."""
+    seen: list[torch.Tensor] = []
+    handles = [
+        block.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0]))
+        for block in model.model.layers
+    ]
+    try:
+        logits(model, steering)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen
+
+
 def test_rows_of_persona_are_indices_of_hidden_states(model: Any, tmp_path: Path) -> None:
     rows = torch.zeros(4, WIDTH)
     rows[2] = torch.randn(WIDTH)
     torch.save(rows, tmp_path / "p.pt")
     found = SteeringVector.load(tmp_path / "p.pt", model)
-    with torch.no_grad():
-        hidden = model(torch.tensor([[5, 6, 7, 8]]), output_hidden_states=True).hidden_states
-    seen = {}
-    handles = [  # hidden_states[i] is what block i reads
-        block.register_forward_pre_hook(lambda _module, inputs, i=i: seen.update({i: inputs[0]}))
-        for i, block in enumerate(model.model.layers)
-    ]
-    try:
-        logits(model, found)
-    finally:
-        for handle in handles:
-            handle.remove()
-    assert torch.equal(seen[1], hidden[1])
-    assert torch.equal(seen[2], hidden[2] + rows[2])
+    plain, steered = inputs_of_blocks(model), inputs_of_blocks(model, found)
+    assert torch.equal(steered[1], plain[1])  # hidden_states[i] is what block i reads
+    assert torch.equal(steered[2], plain[2] + rows[2])
     written = torch.load(found.save(tmp_path / "q.pt", "persona", model), weights_only=True)
     assert torch.equal(written, rows)
 

@@ -1,4 +1,4 @@
-"""Directions of differences, and the rules that fix their sign.
+"""Directions of differences, the rules that fix their sign, and maps of single neurons.
 
 Shapes: differences (n, d), one row for each pair, desired minus undesired.
 """
@@ -42,3 +42,29 @@ def by_mean(direction: Tensor, differences: Tensor) -> Tensor:
 def upright(direction: Tensor) -> Tensor:
     """The sign under which the largest entry is positive."""
     return direction * torch.sign(direction[direction.abs().argmax()])
+
+
+def optimal_map(
+    source: Tensor, target: Tensor, *, linear: bool, everywhere: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The map of every neuron from one sample to another (arXiv:2410.23054).
+
+    Args:
+        source: (n, d).
+        target: (n, d).
+        linear: Fit a slope by least squares on the sorted samples; else it is 1.
+        everywhere: Give the map no range; else it is that of the source.
+
+    Returns:
+        The shift (d) and the parameters of `operations.transport`.
+    """
+    x, y = source.sort(dim=0).values, target.sort(dim=0).values
+    centre, shift = x.mean(dim=0), y.mean(dim=0) - x.mean(dim=0)
+    slope, low, high = torch.ones_like(centre), x[0], x[-1]
+    if linear:
+        a, b = x - centre, y - y.mean(dim=0)
+        slope = (a * b).sum(dim=0) / a.square().sum(dim=0).clamp_min(1e-12)
+    if everywhere:
+        widest = torch.finfo(x.dtype).max
+        low, high = torch.full_like(low, -widest), torch.full_like(high, widest)
+    return shift, {"centre": centre, "slope": slope, "low": low, "high": high}

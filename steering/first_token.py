@@ -1,8 +1,9 @@
-"""How often the first token is right under a replaced state, layer by layer."""
+"""The first token after a prompt: how likely it is, and how often it is right."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -10,10 +11,81 @@ from torch import Tensor
 
 from steering.activations import rows
 from steering.edit import Edit
+from steering.errors import BadExamples
 from steering.method import Examples
 from steering.tokens import prompt_ids
 from steering.tracing import input_device
 from steering.vector import SteeringVector, attached_by_row
+
+Ids = Sequence[int]
+EPSILON = 1e-8
+SMOOTHING = 1e-6
+
+
+@torch.no_grad()
+def last_log_probs(
+    model: Any, prompts: Sequence[Ids], vector: SteeringVector | None = None
+) -> Tensor:
+    """Log-probabilities of the token after each prompt, steered: (n, v), in float64."""
+    found = []
+    for prompt in prompts:
+        inputs, _ = rows([prompt], input_device(model))
+        with vector.attached(model) if vector else nullcontext():
+            logits = model(**inputs, use_cache=False).logits[0, -1]
+        found.append(logits.double().log_softmax(dim=-1).cpu())
+    return torch.stack(found)
+
+
+def log_odds(log_probs: Tensor, tokens: Sequence[int]) -> float:
+    """Mean log-odds of one of some tokens: (n, v) -> a number (arXiv:2406.11717)."""
+    p = log_probs.exp()[:, list(tokens)].sum(dim=-1)
+    return float((torch.log(p + EPSILON) - torch.log(1 - p + EPSILON)).mean())
+
+
+def divergence(plain: Tensor, steered: Tensor) -> float:
+    """Mean KL(plain || steered) of log-probabilities (n, v), in nats, smoothed as published."""
+    p, q = plain.exp(), steered.exp()
+    ratio = torch.log(p + SMOOTHING) - torch.log(q + SMOOTHING)
+    return float((p * ratio).sum(dim=-1).mean())
+
+
+def least_likely(
+    model: Any,
+    vectors: Mapping[tuple[int, int], tuple[SteeringVector, ...]],
+    desired: Sequence[Ids],
+    undesired: Sequence[Ids],
+    targets: Sequence[int],
+    largest_drift: float | None,
+    least_induced: float | None,
+) -> tuple[int, int]:
+    """The direction whose ablation leaves first tokens of a behaviour least likely.
+
+    Args:
+        model: A Hugging Face decoder.
+        vectors: For each direction the vector that ablates it and the one that adds it.
+        desired: Prompts that bring the behaviour about.
+        undesired: Prompts that do not.
+        targets: First tokens of the behaviour.
+        largest_drift: Of the undesired prompts' next token under ablation, in nats; None: any.
+        least_induced: Log-odds that adding must reach on undesired prompts; None: any.
+
+    Raises:
+        BadExamples: no direction keeps the limits.
+    """
+    plain = last_log_probs(model, undesired)
+    scores: dict[tuple[int, int], float] = {}
+    for key, (ablated, added) in vectors.items():
+        drift = divergence(plain, last_log_probs(model, undesired, ablated))
+        induced = log_odds(last_log_probs(model, undesired, added), targets)
+        calm = largest_drift is None or drift <= largest_drift
+        if calm and (least_induced is None or induced >= least_induced):
+            scores[key] = log_odds(last_log_probs(model, desired, ablated), targets)
+    if not scores:
+        raise BadExamples(
+            "ablation: no direction keeps largest_drift and reaches least_induced; widen them, or "
+            "set layer and token without targets"
+        )
+    return min(scores, key=lambda key: scores[key])
 
 
 def agrees(prediction: str, answer: str) -> bool:

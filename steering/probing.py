@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from steering.layout import Layout
+
 
 def logistic(rows: Tensor, labels: Tensor, *, intercept: bool = True) -> tuple[Tensor, float]:
     """Fit a logistic regression.
@@ -31,3 +33,32 @@ def accuracy(rows: Tensor, labels: Tensor, weights: Tensor, constant: float) -> 
     """Share of rows (n, d) on the right side of a probe."""
     right = ((rows @ weights + constant) > 0) == labels.bool()
     return float(right.float().mean())
+
+
+def of_head(layout: Layout, states: Tensor, layer: int, head: int) -> Tensor:
+    """One head (n, d_h) of what was read at head_output (n, l, h * d_h)."""
+    row, width = layout.layers("head_output").index(layer), layout.head_dims[layer]
+    return states[:, row, head * width : (head + 1) * width]
+
+
+def ranked(
+    layout: Layout, train: Tensor, labels: Tensor, held: Tensor, held_labels: Tensor
+) -> list[tuple[float, int, int, Tensor]]:
+    """Heads by how well a probe of theirs tells answers kept back apart, the best first.
+
+    Args:
+        layout: The model's.
+        train: What the probes are fitted on (n, l, h * d_h).
+        labels: 1 and 0 (n).
+        held: What they are tried on.
+        held_labels: 1 and 0.
+
+    Returns:
+        Accuracy, layer, head and the probe's weights (d_h) of each.
+    """
+    found = []
+    for layer, head in layout.heads:
+        weights, constant = logistic(of_head(layout, train, layer, head), labels)
+        own = of_head(layout, held, layer, head)
+        found.append((accuracy(own, held_labels, weights, constant), layer, head, weights))
+    return sorted(found, key=lambda each: -each[0])

@@ -4,12 +4,16 @@
 
 x_L is the input of block L. The direction is projected out of every block's input and of every
 attention's and MLP's output, at all tokens; `mode="add"` adds r to the input of block L instead.
+Where first tokens of the behaviour are given, token and layer (below 0.8 L) are those whose
+ablation makes them least likely on texts kept back, among those that leave the other texts' next
+token alone and that, added, bring the behaviour about.
 
 Source: Arditi et al., arXiv:2406.11717 (there harmful minus harmless instructions).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -19,6 +23,8 @@ from steering.activations import token_states
 from steering.contrast import ContrastiveMethod, Text, contrastive_space, pooled, spans
 from steering.conventions import Conventions
 from steering.edit import Edit
+from steering.errors import BadExamples
+from steering.first_token import Ids, least_likely
 from steering.method import Examples, register
 from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape, at_depth
@@ -35,6 +41,11 @@ class Ablation(ContrastiveMethod):
     Attributes:
         layer: 0-based block whose input is read; None takes the middle one.
         token: Which token is read, counted from the end: -1 is the last.
+        targets: First tokens of the desired behaviour; with them layer and token are chosen.
+        tokens: Last tokens that are candidates, the template's after the instruction.
+        validation: Questions, the last ones, on which they are chosen.
+        largest_drift: Of the undesired texts' next token, in nats, under ablation; None: any.
+        least_induced: Log-odds of the targets that adding must reach on undesired texts; None: any.
         mode: `ablate` everywhere, or `add` at the layer.
         coefficient: Strength.
         positions: Where the edits act.
@@ -50,6 +61,11 @@ class Ablation(ContrastiveMethod):
 
     layer: int | None = None
     token: int = -1
+    targets: tuple[int, ...] = ()
+    tokens: int = 1
+    validation: int = 32
+    largest_drift: float | None = 0.1
+    least_induced: float | None = 0.0
     mode: Literal["ablate", "add"] = "ablate"
     coefficient: float = 1.0
     positions: str = "all"
@@ -65,24 +81,52 @@ class Ablation(ContrastiveMethod):
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Take the mean difference; see the module's formula."""
-        desired, undesired = (
-            self._means(model, tokenizer, side) for side in pooled(self.sides(examples))
+        every = self.sides(examples)
+        border = len(every) - (self.validation if self.targets else 0)
+        if border < 1:
+            raise BadExamples(
+                f"{examples.name}: {len(every)} questions, of which ablation keeps "
+                f"{self.validation} back; give more or lower validation"
+            )
+        means = [self._means(model, tokenizer, side) for side in pooled(every[:border])]
+        directions = means[0] - means[1]  # (p, l, d)
+        place = self.token, at_depth(self.layer, directions.shape[1], 0.5, self.name)
+        if self.targets:
+            held = [spans(tokenizer, side, "last")[0] for side in pooled(every[border:])]
+            place = self._chosen(model, directions.float(), *held)
+        edits = self._edits(model, directions[place].float(), place[1], self.mode)
+        return self.vector(
+            edits, model, examples, coefficient=self.coefficient, token=place[0], layer=place[1]
         )
-        layer = at_depth(self.layer, len(desired), 0.5, self.name)
-        tensor = (desired - undesired)[layer].float()
-        if self.mode == "add":
-            edits = [Edit("block_input", layer, "add", tensor, self.positions)]
-        else:
-            edits = [
-                Edit(site, at, "project_out", tensor, self.positions)
-                for site in PLACES
-                for at in resolve(model).layers(site)
-            ]
-        return self.vector(edits, model, examples, coefficient=self.coefficient)
+
+    def _edits(self, model: Any, direction: Tensor, layer: int, mode: str) -> list[Edit]:
+        if mode == "add":
+            return [Edit("block_input", layer, "add", direction, self.positions)]
+        return [
+            Edit(site, at, "project_out", direction, self.positions)
+            for site in PLACES
+            for at in resolve(model).layers(site)
+        ]
 
     def _means(self, model: Any, tokenizer: Any, texts: list[Text]) -> Tensor:
-        """Mean inputs of every block at the token, (l, d), in float64."""
+        """Mean inputs of every block at the last tokens, (p, l, d), in float64."""
         ids, _ = spans(tokenizer, texts, "last")
-        chosen = [len(own) + self.token for own in ids]
-        read = [[(token, token + 1)] for token in chosen]
-        return token_states(model, ids, read, site="block_input")[:, 0].double().mean(dim=0)
+        last = max(self.tokens, -self.token)
+        read = [[(len(own) - t, len(own) - t + 1) for t in range(last, 0, -1)] for own in ids]
+        return token_states(model, ids, read, site="block_input").double().mean(dim=0)
+
+    def _chosen(
+        self, model: Any, directions: Tensor, desired: Sequence[Ids], undesired: Sequence[Ids]
+    ) -> tuple[int, int]:
+        """The token and layer whose ablation leaves the behaviour least likely."""
+        layers = range(max(1, int(0.8 * directions.shape[1])))
+        vectors = {
+            (token, layer): tuple(
+                SteeringVector(tuple(self._edits(model, directions[token, layer], layer, mode)))
+                for mode in ("ablate", "add")
+            )
+            for token in range(-self.tokens, 0)
+            for layer in layers
+        }
+        limits = self.largest_drift, self.least_induced
+        return least_likely(model, vectors, desired, undesired, self.targets, *limits)

@@ -26,8 +26,9 @@ from steering.contrast import ContrastiveMethod, contrastive_space, paired, span
 from steering.conventions import Conventions
 from steering.directions import by_majority, first_component
 from steering.edit import Edit
+from steering.gates import GRID, best_condition
 from steering.method import Examples, register
-from steering.operations import condition
+from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape, at_depth
 from steering.tokens import prompt_ids
 from steering.vector import SteeringVector
@@ -110,30 +111,21 @@ class CAST(ContrastiveMethod):
         vectors = _directions(model, ids, whole)
         judged = whole if self.judged == "prompt" else [(len(s) - 1, len(s)) for s in ids]
         inputs = token_states(model, ids, [[span] for span in judged], site="block_input")[:, 0]
-        wanted = torch.arange(len(ids)) < len(pairs)
-        best: tuple[float, int, float, float] = (-1.0, 0, 0.0, 1.0)
         layers = range(first + 1) if self.condition_layer is None else [self.condition_layer]
-        grid = [n / 100 for n in range(-100, 101)] if self.threshold is None else [self.threshold]
-        for layer in layers:
-            for threshold in grid:
-                for above in (1.0, 0.0) if self.above is None else (float(self.above),):
-                    met = condition(
-                        inputs[:, layer], vectors[layer], threshold=threshold, above=above
-                    )
-                    hits = int((met & wanted).sum())
-                    score = 2 * hits / max(1, int(met.sum()) + len(pairs))
-                    best = max(best, (score, layer, threshold, above), key=lambda own: own[0])
-        _, layer, threshold, above = best
-        parameters = {"threshold": threshold, "above": above}
-        v = vectors[layer]
-        return Edit("block_input", layer, "condition", v, self.judged, parameters=parameters)
+        thresholds = GRID if self.threshold is None else (self.threshold,)
+        sides = (1.0, 0.0) if self.above is None else (float(self.above),)
+        layer, point = best_condition(inputs, vectors, layers, thresholds, sides)
+        return Edit(
+            "block_input", layer, "condition", vectors[layer], self.judged, parameters=point
+        )
 
 
 def _directions(model: Any, ids: list[list[int]], read: list[tuple[int, int]]) -> Tensor:
     """Signed unit directions (l, d) of the first half of texts against the second."""
     own = [[span] for span in read]
     states = token_states(model, ids, own)[:, 0]
-    states[:, -1:] = token_states(model, ids, own, site="final_norm")[:, 0]
+    if resolve(model).layers("final_norm"):
+        states[:, -1:] = token_states(model, ids, own, site="final_norm")[:, 0]
     half = len(ids) // 2
     found = (states[:half] - states[half:]).unbind(dim=1)
     return torch.stack([by_majority(first_component(d, centred=False), d) for d in found])

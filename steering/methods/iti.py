@@ -24,9 +24,8 @@ from steering.contrast import ContrastiveMethod, Sides, pooled
 from steering.conventions import Conventions
 from steering.directions import unit
 from steering.edit import Edit
-from steering.layout import Layout
 from steering.method import Examples, register
-from steering.probing import accuracy, logistic
+from steering.probing import of_head, ranked
 from steering.sites import resolve
 from steering.space import Choice, Integer, Real, SearchSpace, Shape
 from steering.tokens import prompt_ids
@@ -82,39 +81,26 @@ class ITI(ContrastiveMethod):
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Rank heads by their probes and take their directions; see the module's formula."""
         layout, every = resolve(model), self.sides(examples)
-        heads = layout.heads
         seen = every[: len(every) - self.unseen]
         border = len(seen) - max(1, round(self.validation * len(seen)))
         train, train_labels = self._heads(model, tokenizer, seen[:border])
         held, held_labels = self._heads(model, tokenizer, seen[border:])
         states, labels = torch.cat([train, held]), torch.cat([train_labels, held_labels])
         spread = self._spread(model, tokenizer, examples, states)
-        found = []
-        for layer, head in heads:
-            part = self._slice(layout, layer, head)
-            weights, constant = logistic(train[part], train_labels)
-            right = accuracy(held[part], held_labels, weights, constant)
-            own = states[part]
+        edits, best = [], ranked(layout, train, train_labels, held, held_labels)
+        for _, layer, head, weights in best[: self._number(len(best))]:
+            own = of_head(layout, states, layer, head)
             mean = own[labels == 1].mean(dim=0) - own[labels == 0].mean(dim=0)
             direction = unit(mean if self.direction == "mass_mean" else weights)
-            found.append((right, layer, head, direction))
-        best = sorted(found, key=lambda each: -each[0])[: self._number(len(heads))]
-        edits = []
-        for _, layer, head, direction in best:
-            along = spread[self._slice(layout, layer, head)] @ direction
+            along = of_head(layout, spread, layer, head) @ direction
             tensor = direction * along.std(correction=self.ddof)
             edits.append(Edit("head_output", layer, "add", tensor, self.positions, head))
         return self.vector(
             edits, model, examples, coefficient=self.coefficient,
             unit="standard deviations along the direction",
-            heads=[[layer, head] for _, layer, head, _ in best],
-            accuracies=[round(right, 6) for right, *_ in best],
+            heads=[[edit.layer, edit.head] for edit in edits],
+            accuracies=[round(right, 6) for right, *_ in best[: len(edits)]],
         )  # fmt: skip
-
-    def _slice(self, layout: Layout, layer: int, head: int) -> tuple[slice, int, slice]:
-        """Where a head stands in what was read of all layers that have heads."""
-        row, width = layout.layers("head_output").index(layer), layout.head_dims[layer]
-        return slice(None), row, slice(head * width, (head + 1) * width)
 
     def _number(self, every: int) -> int:
         return self.top_heads or max(1, round(every * 48 / 1024))

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from steering.activations import rows, token_states
+from steering.activations import token_states
 from steering.conventions import Conventions
 from steering.edit import Edit
+from steering.likelihood import answer_loss
 from steering.method import Examples, SteeringMethod, register
 from steering.sites import resolve
 from steering.space import Integer, Real, SearchSpace, Shape, at_depth
@@ -83,7 +82,8 @@ class Learned(SteeringMethod):
         for _ in range(self.steps):
             drawn = rng.sample(pairs, min(self.batch, len(pairs)))
             with torch.enable_grad():
-                loss = self._loss(model, drawn, layer, v)
+                edit = Edit("block_output", layer, "add", v, self.positions)
+                loss = answer_loss(model, drawn, SteeringVector((edit,)))
                 (v.grad,) = torch.autograd.grad(loss, v)
             optimiser.step()
         edit = Edit("block_output", layer, "add", v.detach().cpu(), self.positions)
@@ -94,21 +94,3 @@ class Learned(SteeringMethod):
             coefficient=self.coefficient,
             loss=round(float(loss.detach()), 6),
         )
-
-    def _loss(self, model: Any, drawn: list[Any], layer: int, v: Tensor) -> Tensor:
-        """Mean negative log-likelihood of the answers' tokens under the vector."""
-        inputs, totals = rows(
-            [[*asked, *answer[:-1]] for asked, answer in drawn], input_device(model)
-        )
-        ends = torch.tensor([len(asked) for asked, _ in drawn], device=totals.device)
-        vector = SteeringVector((Edit("block_output", layer, "add", v, self.positions),))
-        with vector.attached(model) as attachment, attachment.lengths(ends, totals):
-            logits = model(**inputs, use_cache=False).logits
-        losses = [
-            F.cross_entropy(
-                own[len(asked) - 1 : len(asked) - 1 + len(answer)].float(),
-                torch.tensor(answer, device=own.device),
-            )
-            for own, (asked, answer) in zip(logits, drawn, strict=True)
-        ]
-        return torch.stack(losses).mean()

@@ -21,6 +21,7 @@ from torch import Tensor
 from steering.activations import rows
 from steering.contrast import ContrastiveMethod, contrastive_space, paired, spans
 from steering.conventions import Conventions
+from steering.directions import optimal_map
 from steering.edit import Edit
 from steering.hooks import Change, changing
 from steering.inner import NORMS, norms
@@ -30,8 +31,6 @@ from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape
 from steering.tracing import input_device
 from steering.vector import SteeringVector
-
-WIDEST = torch.finfo(torch.float32).max
 
 
 @register
@@ -82,12 +81,16 @@ class LinearAcT(ContrastiveMethod):
         inputs, sizes = rows(ids, input_device(model))
         weight = inputs["attention_mask"] / sizes[:, None]
         edits: list[Edit] = []
+        linear = self.transport == "linear"
+        everywhere = (self.support or ("source" if linear else "all")) == "all"
 
         def fitting(site: str, layer: int) -> Change:
             def change(x: Tensor) -> Tensor | None:
                 flat = x.view(*weight.shape, -1)
                 means = torch.einsum("bs,bsd->bd", weight.to(x.device), flat.float())
-                v, parameters = self._map(means[: len(wrong)], means[len(wrong) :])
+                v, parameters = optimal_map(
+                    means[: len(wrong)], means[len(wrong) :], linear=linear, everywhere=everywhere
+                )
                 own = {name: value.cpu() for name, value in parameters.items()}
                 edits.append(
                     Edit(site, layer, "transport", v.cpu(), self.positions, parameters=own)
@@ -110,16 +113,3 @@ class LinearAcT(ContrastiveMethod):
         return self.vector(
             edits, model, examples, coefficient=self.coefficient, unit="part of the way"
         )
-
-    def _map(self, source: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The shift (d) and the parameters of a transport from source (n, d) to target (n, d)."""
-        x, y = source.sort(dim=0).values, target.sort(dim=0).values
-        centre, shift = x.mean(dim=0), y.mean(dim=0) - x.mean(dim=0)
-        low, high = x[0], x[-1]
-        slope = torch.ones_like(centre)
-        if self.transport == "linear":
-            a, b = x - centre, y - y.mean(dim=0)
-            slope = (a * b).sum(dim=0) / a.square().sum(dim=0).clamp_min(1e-12)
-        if (self.support or {"linear": "source", "mean": "all"}[self.transport]) == "all":
-            low, high = torch.full_like(low, -WIDEST), torch.full_like(high, WIDEST)
-        return shift, {"centre": centre, "slope": slope, "low": low, "high": high}

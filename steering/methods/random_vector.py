@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from steering.method import Examples, SteeringMethod, get, register
 from steering.space import SearchSpace, Shape
@@ -43,14 +44,21 @@ class RandomVector(SteeringMethod):
         """
         matched = get(self.of).from_settings(self.of_settings).fit(model, tokenizer, examples)
         generator = torch.Generator().manual_seed(self.seed)
+        drawn: dict[int, Tensor] = {}  # what is one direction stays one, in however many edits
         edits = []
         for edit in matched.edits:
-            noise = torch.randn(edit.tensor.shape, generator=generator)
-            norms = edit.tensor.norm(dim=-1, keepdim=True)
-            tensor = noise * (norms / noise.norm(dim=-1, keepdim=True))
-            if edit.operation == "condition":
-                tensor = edit.tensor
+            if id(edit.tensor) not in drawn:
+                drawn[id(edit.tensor)] = _like(edit.tensor, generator)
+            random = edit.operation != "condition"
+            tensor = drawn[id(edit.tensor)] if random else edit.tensor
             edits.append(dataclasses.replace(edit, tensor=tensor))
         return self.vector(
             edits, model, examples, coefficient=matched.coefficient, unit=matched.unit
         )
+
+
+def _like(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    """Gaussian directions with the norms of a tensor's rows."""
+    noise = torch.randn(tensor.shape, generator=generator)
+    norms: Tensor = tensor.norm(dim=-1, keepdim=True) / noise.norm(dim=-1, keepdim=True)
+    return noise * norms

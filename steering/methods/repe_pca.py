@@ -24,6 +24,7 @@ from steering.conventions import Conventions
 from steering.directions import by_majority, by_mean, first_component
 from steering.edit import Edit
 from steering.method import Examples, register
+from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape, at_depth
 from steering.vector import SteeringVector
 
@@ -77,7 +78,7 @@ class RepEPCA(ContrastiveMethod):
         """Take a direction in every block; see the module's formula."""
         found = self.differences(model, tokenizer, examples, "last", "block_output")
         n, n_layers = found.shape[:2]
-        if self.final_norm:
+        if self.final_norm and resolve(model).layers("final_norm"):
             found[:, -1:] = self.differences(model, tokenizer, examples, "last", "final_norm")
         rng = random.Random(f"order {self.seed}")
         swapped = rng.sample(range(n), n // 2) if self.swapped is None else list(self.swapped)

@@ -14,24 +14,20 @@ Source: Li et al., arXiv:2404.11225, and its code.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from steering.activations import rows, token_states
+from steering.activations import token_states
 from steering.conventions import Conventions
 from steering.edit import Edit
-from steering.errors import BadExamples
-from steering.hooks import Change, capture, changing
 from steering.layout import written
 from steering.method import Examples, SteeringMethod, register
+from steering.separators import query_state, separated_prompt
 from steering.sites import resolve
 from steering.space import Choice, Integer, SearchSpace, Shape, at_depth
-from steering.tokens import prompt_ids
-from steering.tracing import input_device
 from steering.vector import SteeringVector
 
 
@@ -80,41 +76,23 @@ class StateVector(SteeringMethod):
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Read the separators' states; see the module's formula."""
         layout, rng = resolve(model), random.Random(f"state vector {self.seed}")
-        found = []
+        last, found = at_depth(self.last_layer, layout.n_layers, 13 / 32, self.name), []
         for _ in range(self.groups):
-            ids, places = self._prompt(tokenizer, examples, self.shots, rng)
+            ids, places = separated_prompt(tokenizer, examples, self.shots, rng)
             read = [(place, place + 1) for place in places]
             found.append(self._state(token_states(model, [ids], [read], site="head_output")[0]))
         if self.aggregation == "divide_and_conquer":
-            ids, places = self._prompt(tokenizer, examples, self.groups, rng)
-            state = _conquered(model, ids, places, torch.stack(found), self._last(layout.n_layers))
+            ids, places = separated_prompt(tokenizer, examples, self.groups, rng)
+            state = query_state(model, ids, places, torch.stack(found), last)
         else:
             state = torch.stack(found).mean(dim=0)
         edits = []
         for row, layer in enumerate(layout.layers("head_output")):
-            if layer <= self._last(layout.n_layers):
+            if layer <= last:
                 own = state[row, : layout.width("head_output", layer)]
                 tensor = written(layout.module("attn_output", layer), own[None])[0].cpu()
                 edits.append(Edit("attn_output", layer, "replace", tensor, self.positions))
         return self.vector(edits, model, examples, coefficient=self.coefficient)
-
-    def _last(self, n_layers: int) -> int:
-        return at_depth(self.last_layer, n_layers, 13 / 32, self.name)
-
-    def _prompt(
-        self, tokenizer: Any, examples: Examples, shots: int, rng: random.Random
-    ) -> tuple[list[int], list[int]]:
-        """A prompt's token ids and its separators, the query's included."""
-        if len(examples.pairs) <= shots:
-            raise BadExamples(
-                f"{examples.name}: {len(examples.pairs)} pairs, expected more than {shots}; give "
-                "more pairs or lower shots"
-            )
-        *shown, (query, _) = rng.sample(list(examples.pairs), shots + 1)
-        texts = [examples.prompt(shown, query)]
-        texts += [examples.prompt(shown[:n], x) for n, (x, _) in enumerate(shown)]
-        whole, *parts = prompt_ids(tokenizer, texts)
-        return whole, [*(_common(part, whole) - 1 for part in parts), len(whole) - 1]
 
     def _state(self, states: Tensor) -> Tensor:
         """States of all separators (shots + 1, l, h * d_h) -> (l, h * d_h)."""
@@ -126,29 +104,3 @@ class StateVector(SteeringMethod):
         steps = states[1:-1].diff(dim=0, prepend=states[:1])[-5:]
         weights = 2.0 ** torch.arange(len(steps))
         return inner + self.rate * torch.einsum("r,rld->ld", weights / weights.sum(), steps)
-
-
-def _common(part: Sequence[int], whole: Sequence[int]) -> int:
-    both = enumerate(zip(part, whole, strict=False))
-    return next((i for i, (a, b) in both if a != b), min(len(part), len(whole)))
-
-
-def _conquered(
-    model: Any, ids: Sequence[int], places: Sequence[int], states: Tensor, last: int
-) -> Tensor:
-    """The query's state (l, h * d_h) of a prompt at whose separators states are written."""
-    layout = resolve(model)
-    layers = layout.layers("head_output")
-
-    def writing(row: int) -> Change:
-        def change(x: Tensor) -> Tensor:
-            new = x.clone()
-            new[0, places[:-1]] = states[:, row, : x.shape[-1]].to(x)
-            return new
-
-        return change
-
-    inputs, _ = rows([ids], input_device(model))
-    changes = {("head_output", at): writing(row) for row, at in enumerate(layers) if at <= last}
-    with changing(model, changes):
-        return capture(model, inputs, lambda x: x[:, -1], site="head_output", layers=layers)[0]

@@ -14,10 +14,10 @@ one set for a whole task is what later papers mean by the name (`task_vector`).
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from steering.activations import token_states
@@ -26,7 +26,6 @@ from steering.edit import Edit
 from steering.errors import BadExamples
 from steering.first_token import accuracy_by_layer
 from steering.method import Examples, SteeringMethod, register
-from steering.sites import resolve
 from steering.space import Choice, Integer, SearchSpace, Shape, at_depth
 from steering.tokens import prompt_ids
 from steering.vector import SteeringVector
@@ -73,15 +72,20 @@ class TaskVector(SteeringMethod):
         """Read the few-shot state and choose where to put it; see the module's formula."""
         rng = random.Random(f"task vector {self.seed}")
         states = self.states(model, tokenizer, examples, rng)
-        layer, facts = self.layer, dict[str, Any]()
-        if layer is None:
-            items = rng.sample(list(examples.pairs), min(self.development, len(examples.pairs)))
-            given = [states] * len(items)
-            accuracies = accuracy_by_layer(model, tokenizer, examples, items, given)
-            layer, facts = int(accuracies.argmax()), {"accuracies": accuracies.tolist()}
-        layer = at_depth(layer, len(states), 0, self.name)
+        layer = self.chosen(model, tokenizer, examples, rng, [states])
         edit = Edit("block_output", layer, "replace", states[layer].clone(), self.positions)
-        return self.vector([edit], model, examples, coefficient=self.coefficient, **facts)
+        return self.vector([edit], model, examples, coefficient=self.coefficient)
+
+    def chosen(
+        self, model: Any, tokenizer: Any, examples: Examples, rng: random.Random,
+        states: Sequence[Tensor],
+    ) -> int:  # fmt: skip
+        """The layer that is set, or the one at which most first tokens are right."""
+        if self.layer is not None:
+            return at_depth(self.layer, len(states[0]), 0, self.name)
+        items = rng.sample(list(examples.pairs), min(self.development, len(examples.pairs)))
+        given = [states[i % len(states)] for i in range(len(items))]
+        return int(accuracy_by_layer(model, tokenizer, examples, items, given).argmax())
 
     def states(self, model: Any, tokenizer: Any, examples: Examples, rng: random.Random) -> Tensor:
         """The state of one set of demonstrations, averaged over dummy queries, (l, d)."""
@@ -96,45 +100,3 @@ class TaskVector(SteeringMethod):
         ids = prompt_ids(tokenizer, texts)
         states = token_states(model, ids, [[(len(s) - 1, len(s))] for s in ids])
         return states[:, 0].mean(dim=0)
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class TaskVectorPerItem(TaskVector):
-    """Settings beside those of `task_vector`.
-
-    Attributes:
-        doublings: The bank holds 2 to this power of sets of demonstrations.
-    """
-
-    name: ClassVar[str] = "task_vector_per_item"
-    summary: ClassVar[str] = "task vector: every prompt draws demonstrations (arXiv:2310.15916)"
-    conventions: ClassVar[Conventions] = Conventions(
-        read_at="block_output", read_tokens="last of few-shot prompts",
-        acts_at="block_output: replace_by_code", acts_on="last_prompt", scale="none", sign="none",
-    )  # fmt: skip
-
-    doublings: int = 4
-
-    def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
-        """Read the states of many sets; which one a prompt draws is decided by its own state."""
-        rng = random.Random(f"task vector {self.seed}")
-        sets = range(2**self.doublings)
-        bank = torch.stack([self.states(model, tokenizer, examples, rng) for _ in sets])
-        items = rng.sample(list(examples.pairs), min(self.development, len(examples.pairs)))
-        layer, facts = self.layer, dict[str, Any]()
-        if layer is None:
-            given = [bank[i % len(bank)] for i in range(len(items))]
-            accuracies = accuracy_by_layer(model, tokenizer, examples, items, given)
-            layer, facts = int(accuracies.argmax()), {"accuracies": accuracies.tolist()}
-        layer = at_depth(layer, resolve(model).n_layers, 0, self.name)
-        bare = prompt_ids(tokenizer, [examples.prompt((), x) for x, _ in items])
-        seen = token_states(model, bare, [[(len(s) - 1, len(s))] for s in bare])[:, 0, layer]
-        noise = torch.Generator().manual_seed(self.seed)
-        keys = torch.randn(self.doublings, seen.shape[-1], generator=noise)
-        parameters = {"keys": keys, "borders": (seen @ keys.T).median(dim=0).values}
-        edit = Edit(
-            "block_output", layer, "replace_by_code", bank[:, layer].clone(), self.positions,
-            parameters=parameters,
-        )  # fmt: skip
-        return self.vector([edit], model, examples, coefficient=self.coefficient, **facts)

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from steering import get
+from steering.first_token import divergence, last_log_probs, log_odds
 from steering.operations import rotate
+from steering.tokens import prompt_ids
 from steering.vector import SteeringVector
 from tests.steering.parity.scripts import Script, graded, in_turn
 
@@ -94,6 +96,34 @@ def test_ablation(case: Any) -> None:
     place = {"token": inputs["selected_position"], "layer": inputs["selected_layer"]}
     ids = own.ids(inputs["text"])
     own.agrees(own.logits(ids, fitted(**place)), "steered_ablation_logits")
+    scores = torch.zeros(4, 3, 3, dtype=torch.float64)
+    held = [[word(text) for text in inputs[f"{kind}_val"]] for kind in ("harmful", "harmless")]
+    harmful, harmless = (prompt_ids(own.tokenizer, texts) for texts in held)
+    for row, token in enumerate(inputs["positions"]):
+        for layer in range(3):
+            ablated = fitted(token=token, layer=layer)
+            added = fitted(token=token, layer=layer, mode="add")
+            refused = last_log_probs(own.model, harmful, ablated)
+            scores[row, layer, 0] = log_odds(refused, inputs["refusal_tokens"])
+            brought = last_log_probs(own.model, harmless, added)
+            scores[row, layer, 1] = log_odds(brought, inputs["refusal_tokens"])
+            plain = last_log_probs(own.model, harmless)
+            moved = last_log_probs(own.model, harmless, ablated)
+            scores[row, layer, 2] = divergence(plain, moved)
+    own.agrees(scores, "selection_scores")
+    pairs += list(zip(held[1], held[0], strict=True))
+    choice = {"targets": tuple(inputs["refusal_tokens"]), "tokens": 4, "validation": 3}
+    chosen = fitted(**choice, largest_drift=None, least_induced=None)
+    assert (chosen.provenance["token"], chosen.provenance["layer"]) == tuple(place.values())
+    own.agrees(chosen.edits[0].tensor, "direction")
+    filters = inputs["filter_example"]
+    limited = fitted(
+        **choice, largest_drift=filters["kl_threshold"] + 1e-6,
+        least_induced=filters["induce_refusal_threshold"] - 1e-6,
+    ).provenance  # fmt: skip
+    rows = [inputs["positions"].index(limited["token"]), limited["layer"]]
+    assert rows in filters["kept_position_index_and_layer"]
+    pairs = pairs[: -len(held[0])]
     added = fitted(mode="add", **place)
     own.agrees(own.logits(ids, added), "steered_addition_every10_logits")
     own.agrees(own.logits(ids, -added), "steered_subtraction_every10_logits")

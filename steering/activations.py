@@ -138,7 +138,11 @@ def token_states(
         for start in range(0, len(order), batch_size):
             chunk = order[start : start + batch_size]
             inputs, _ = rows([sequences[i] for i in chunk], input_device(model))
-            select = _means([spans[i] for i in chunk], inputs["input_ids"])
+            weight = _weights([spans[i] for i in chunk], inputs["input_ids"])
+
+            def select(x: Tensor, weight: Tensor = weight) -> Tensor:
+                return torch.einsum("bks,bsd->bkd", weight.to(x.device), x.float())
+
             parts.append(capture(model, inputs, select, site=site, layers=layers))
         found = torch.cat(parts)[torch.argsort(torch.tensor(order))].transpose(1, 2)
         if not torch.isfinite(found).all():
@@ -151,18 +155,47 @@ def token_states(
     return recall(("tokens", id(model), site, *key), compute)
 
 
-def _means(spans: Sequence[Sequence[Span]], ids: Tensor) -> Callable[[Tensor], Tensor]:
-    """Select means over spans: (b, s, d) -> (b, k, d)."""
+def largest_projection(
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    spans: Sequence[Span],
+    direction: Tensor,
+    layer: int,
+    *,
+    batch_size: int = BATCH,
+) -> float:
+    """The largest projection of a block's output on a direction, over tokens of n sequences.
+
+    Args:
+        model: A Hugging Face decoder.
+        sequences: n lists of token ids.
+        spans: The tokens of each sequence.
+        direction: (d).
+        layer: 0-based block.
+        batch_size: Sequences per forward pass.
+    """
+    order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
+    found = []
+    for start in range(0, len(order), batch_size):
+        chunk = order[start : start + batch_size]
+        inputs, _ = rows([sequences[i] for i in chunk], input_device(model))
+        chosen = _weights([[spans[i]] for i in chunk], inputs["input_ids"])
+
+        def select(x: Tensor, chosen: Tensor = chosen) -> Tensor:
+            along = x.float() @ direction.to(x.device)
+            return along.masked_fill(chosen[:, 0].to(x.device) == 0, -torch.inf).amax(dim=1)
+
+        found.append(capture(model, inputs, select, layers=[layer]))
+    return float(torch.cat(found).max())
+
+
+def _weights(spans: Sequence[Sequence[Span]], ids: Tensor) -> Tensor:
+    """What makes means over spans: (b, k, s), each row of sum 1."""
     weight = torch.zeros(len(spans), len(spans[0]), ids.shape[1])
     for row, own in enumerate(spans):
         for k, (start, stop) in enumerate(own):
             weight[row, k, start:stop] = 1 / (stop - start)
-    weight = weight.to(ids.device)
-
-    def select(x: Tensor) -> Tensor:
-        return torch.einsum("bks,bsd->bkd", weight.to(x.device), x.float())
-
-    return select
+    return weight.to(ids.device)
 
 
 def mean_head_activations(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from steering.operations import condition
+from steering.operations import likeness
 
 GRID = tuple(n / 100 for n in range(-100, 101))
 """Thresholds that are tried."""
@@ -32,10 +32,12 @@ def best_condition(
     """
     wanted = torch.arange(len(states)) < len(states) // 2
     found = []
-    for layer, threshold, side in itertools.product(layers, thresholds, above):
-        met = condition(states[:, layer], vectors[layer], threshold=threshold, above=side)
-        hits = int((met & wanted).sum())
-        score = 2 * hits / max(1, int(met.sum()) + int(wanted.sum()))
-        found.append((score, layer, threshold, side))
+    for layer in layers:
+        cosines = likeness(states[:, layer], vectors[layer])
+        for threshold, side in itertools.product(thresholds, above):
+            met = cosines > threshold if side > 0 else cosines < threshold
+            hits = int((met & wanted).sum())
+            score = 2 * hits / max(1, int(met.sum()) + int(wanted.sum()))
+            found.append((score, layer, threshold, side))
     _, layer, threshold, side = max(found, key=lambda each: each[0])
     return layer, {"threshold": threshold, "above": side}

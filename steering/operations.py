@@ -185,11 +185,16 @@ def condition(
     Returns:
         Booleans (...).
     """
-    wide, along = x.float(), _unit(v)
-    seen = torch.tanh((wide * along).sum(dim=-1, keepdim=True) * along)
-    cosine = F.cosine_similarity(wide, seen, dim=-1).unsqueeze(-1)
+    cosine = likeness(x, v).unsqueeze(-1)
     greater = torch.as_tensor(above, device=x.device) > 0
     return torch.where(greater, cosine > threshold, cosine < threshold).squeeze(-1)
+
+
+def likeness(x: Tensor, v: Tensor) -> Tensor:
+    """What a condition compares: cos(x, tanh(v v^T x / |v|^2)), (..., d) -> (...)."""
+    wide, along = x.float(), _unit(v)
+    seen = torch.tanh((wide * along).sum(dim=-1, keepdim=True) * along)
+    return F.cosine_similarity(wide, seen, dim=-1)
 
 
 def stacked(parameters: Sequence[Mapping[str, Parameter]]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,7 @@ class Vectors:
                 "lower the coefficient or check the vector and the model's dtype"
             )
         if vector.coefficient != 0 and change == 0 and _gated(vector):
-            return  # another row may meet it
+            return  # another row may be changed
         if vector.coefficient != 0 and change == 0:
             raise SilentNoOp(
                 f"steering changed nothing: the hooks {'fired' if fired else 'did not fire'} and "
@@ -141,10 +142,12 @@ class Vectors:
             if vector is None or vector.coefficient == 0:
                 continue
             if "max_logit_change" not in self.proofs[owner] and _gated(vector):
-                raise SilentNoOp(
-                    "the vector left all rows as they are on which it was tried (the longest of "
-                    "each batch): its condition or its range was never met; widen it or fit it on "
-                    "other prompts"
+                self.proofs[owner]["max_logit_change"] = 0.0
+                warnings.warn(
+                    f"{owner or 'every task'}: the vector left all rows as they are on which it "
+                    "was tried (the longest of each batch): its condition or range was not met "
+                    "there; the answers count as they are",
+                    stacklevel=2,
                 )
             if "max_logit_change" not in self.proofs[owner]:
                 raise SilentNoOp(

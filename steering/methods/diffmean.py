@@ -11,17 +11,14 @@ Source: Wu et al., AxBench, arXiv:2501.17148. Its code measures a on the evaluat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
 
-from steering.activations import token_states
+from steering.activations import largest_projection, token_states
 from steering.contrast import (
     ContrastiveMethod,
-    Text,
     contrastive_space,
     pooled,
     spans,
@@ -67,12 +64,19 @@ class DiffMean(ContrastiveMethod):
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Subtract the means over tokens; see the module's formula."""
         layer = at_depth(self.layer, resolve(model).n_layers, 10 / 26, self.name)
-        sides = pooled(self.sides(examples))
-        tokens = [self._tokens(model, tokenizer, side, layer) for side in sides]
-        direction = unit(tokens[0].mean(dim=0) - tokens[1].mean(dim=0))
+        means: list[torch.Tensor] = []
+        ids: list[list[int]] = []
+        read: list[tuple[int, int]] = []
+        for side in pooled(self.sides(examples)):
+            own, tokens = spans(tokenizer, side, "after_first")
+            states = token_states(model, own, [[span] for span in tokens])[:, 0, layer]
+            counts = torch.tensor([stop - start for start, stop in tokens])
+            means.append((states * counts[:, None]).sum(dim=0) / counts.sum())
+            ids, read = [*ids, *own], [*read, *tokens]
+        direction = unit(means[0] - means[1])
         largest = self.largest
         if largest is None:
-            largest = float((torch.cat(tokens) @ direction).max())
+            largest = largest_projection(model, ids, read, direction, layer)
         if largest <= 0:
             largest = 50.0
         edit = Edit("block_output", layer, "add", direction * largest, self.positions)
@@ -80,11 +84,3 @@ class DiffMean(ContrastiveMethod):
             [edit], model, examples, coefficient=self.coefficient, unit="largest activation",
             largest_activation=largest,
         )  # fmt: skip
-
-    def _tokens(self, model: Any, tokenizer: Any, texts: Sequence[Text], layer: int) -> Tensor:
-        """Every token that is read, one after the other: (tokens, d)."""
-        found = []
-        for own, (start, stop) in zip(*spans(tokenizer, texts, "after_first"), strict=True):
-            single = [[(token, token + 1) for token in range(start, stop)]]
-            found.append(token_states(model, [own], single)[0, :, layer])
-        return torch.cat(found)

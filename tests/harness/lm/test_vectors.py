@@ -11,6 +11,7 @@ from lm_eval.api.instance import Instance
 
 from harness.lm.adapter import SilentNoOp, SteeredLM
 from harness.lm.arguments import BadArguments
+from harness.lm.vectors import Vectors
 from steering import Edit, SteeringVector
 
 PROMPTS = ("Q: hot\nA:", "Q: a much longer question?\nA:", "x", "Q: big\nA:", "ab, ab, ab,")
@@ -101,3 +102,21 @@ def test_nothing_stays(lm: SteeredLM) -> None:
         raise ZeroDivisionError
     assert lm.loglikelihood(SCORING) == before
     assert lm.vector is None
+
+
+def test_a_vector_that_rightly_leaves_every_row_alone_is_said_and_counted() -> None:
+    """A rotation acts on the wrong side only; that no row lies there is a result, not a fault."""
+    edit = Edit(
+        "block_output", 1, "rotate", torch.ones(32), "continuation",
+        parameters={"kappa": 1.0, "beta": 1.0},
+    )  # fmt: skip
+    turning = Vectors({None: SteeringVector((edit,), 0.5)})
+    plain = torch.zeros(1, 3, 5)
+    turning.prove(None, plain, plain, fired=True)
+    assert turning.unproven(None, later=1)
+    with pytest.warns(UserWarning, match="left all rows as they are"):
+        turning.require_proof([None])
+    assert turning.proofs[None]["max_logit_change"] == 0.0
+    add = Vectors({None: SteeringVector((Edit("block_output", 1, "add", torch.ones(32)),), 0.5)})
+    with pytest.raises(SilentNoOp):
+        add.prove(None, plain, plain, fired=True)

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from io import TextIOWrapper
+from pathlib import Path
 from typing import NoReturn
-
-from harness.lm.launch import processes
 
 COMMANDS = {
     "compare": "measure every arm on both suites and write the report: the main job",
@@ -28,7 +32,9 @@ COMMANDS = {
     "validate": "check task files for what lm-eval would pass over in silence",
     "lm-eval": "lm-eval's own command line, with steer-fv, steer-icv ... as models",
 }
-USAGE, INTERRUPTED = 2, 130
+USAGE, BUG, INTERRUPTED = 2, 3, 130
+STOPPED = "interrupted; the same command continues where it stopped"
+ROOT = Path(__file__).resolve().parent.parent
 TRACEBACK = "STEERGAUGE_TRACEBACK"
 
 
@@ -68,28 +74,92 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when all is well, 1 when the gate or a validation fails, 2 after a mistake of the user,
-        130 after Ctrl-C.
+        3 after one of ours (with a traceback), 130 after Ctrl-C.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a path need not be a text
+    with _interruptible() as interrupted:
+        try:
+            return _run(given)
+        except KeyboardInterrupt:
+            return _say(STOPPED, INTERRUPTED)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        except SystemExit as leaving:
+            from task_defs.guard import said, users_call
+
+            if users_call(leaving) is None:
+                raise  # the parser's, with its code
+            return _say(f"a file of yours ends the program: {said(leaving)}", USAGE)
+        except Exception as problem:
+            if interrupted:  # an import that Ctrl-C cut short raises what it likes
+                return _say(STOPPED, INTERRUPTED)
+            return _explain(problem)
+
+
+def _run(given: list[str]) -> int:
     if given[:1] == ["lm-eval"]:  # its options are lm-eval's
         from harness.commands.lm_eval import pass_on
 
         return pass_on(given[1:])
     chosen = next((word for word in given if word in COMMANDS), None)
     parsed = parser(chosen).parse_args(given)
-    if processes() > 1 and chosen != "compare":
-        return _say(f"several processes share the work of compare only; run {chosen} in one", USAGE)
+    return int(parsed.execute(parsed))
+
+
+@contextmanager
+def _interruptible() -> Iterator[list[bool]]:
+    """Ctrl-C raises KeyboardInterrupt, and is remembered where something swallows that."""
+    happened: list[bool] = []
+
+    def interrupt(*_: object) -> None:
+        happened.append(True)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield happened
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        return int(parsed.execute(parsed))
-    except KeyboardInterrupt:
-        return _say("interrupted; the same command continues where it stopped", INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (ValueError, OSError, ImportError) as problem:
-        if os.environ.get(TRACEBACK):
-            raise
-        return _say(" ".join(str(problem).split()) or type(problem).__name__, USAGE)
+        yield happened
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _explain(problem: Exception) -> int:
+    """Say a mistake in one line; show one of ours with all that helps to find it."""
+    from task_defs.guard import said, users_call
+
+    line = _mistake(problem)
+    if line is None and users_call(problem) is not None:
+        line = f"a file of yours failed: {said(problem)}"
+    if line is None or os.environ.get(TRACEBACK):
+        traceback.print_exception(problem)
+    if line is None:
+        return _say("this is a fault of steergauge, not of yours; please report it", BUG)
+    return _say(line, USAGE)
+
+
+def _mistake(problem: Exception) -> str | None:
+    """What the user can mend, in one line; None for what only we can."""
+    from task_defs.guard import is_own, users_call
+
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    if is_own(problem):
+        return text
+    if isinstance(problem, OSError):
+        name = problem.filename if isinstance(problem.filename, str | bytes) else None
+        return f"{os.fsdecode(name)}: {problem.strerror}" if name and problem.strerror else text
+    if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
+        return f"out of memory: {text}; a smaller --batch_size or --max_memory takes less"
+    if users_call(problem) is None and isinstance(problem, ValueError | ImportError):
+        last = traceback.extract_tb(problem.__traceback__)[-1:]
+        ours = any(Path(call.filename).parent.is_relative_to(ROOT) for call in last)
+        return None if ours else text  # a library refuses what it was given
+    return None
 
 
 def _say(message: str, code: int) -> int:

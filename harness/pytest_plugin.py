@@ -37,7 +37,7 @@ MARKERS = (
 def _model(text: str) -> str:
     """Refuse arguments of a model that cannot be read, before anything runs."""
     if ":" in text:
-        from harness.commands.options import key_values
+        from harness.commands.values import key_values
 
         key_values(text.partition(":")[2])
     return text
@@ -87,7 +87,8 @@ def evaluator_of(config: pytest.Config) -> Evaluator:
     """The model of this process and its records, which xdist's workers share on disk."""
     if KEY not in config.stash:
         from harness.cases.evals import Evaluator
-        from harness.commands.options import key_values, quiet
+        from harness.commands.options import quiet
+        from harness.commands.values import key_values
 
         quiet()
         model, _, arguments = config.getoption("steer_model").partition(":")

@@ -24,6 +24,10 @@ from reports.stats import compare, holm
 FAILING = ("worse", "nan", "missing_baseline", "unused_baseline", "changed_protocol", "slower")
 
 
+class BadRule(ValueError):
+    """A rule that nothing could break."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """What is still accepted.
@@ -42,12 +46,12 @@ class Rule:
         """Refuse a rule that nothing could break.
 
         Raises:
-            ValueError: a bound that is negative, infinite or no number.
+            BadRule: a bound that is negative, infinite or no number.
         """
         for name in ("tolerance", "significance", "slowdown"):
             bound = getattr(self, name)
             if bound is not None and not 0 <= bound < math.inf:
-                raise ValueError(f"{name} {bound}: expected a finite number from 0")
+                raise BadRule(f"{name} {bound}: expected a finite number from 0")
 
 
 @dataclass(frozen=True)

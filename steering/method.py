@@ -6,6 +6,8 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
+import sys
 import types
 import typing
 from abc import ABC, abstractmethod
@@ -24,6 +26,7 @@ from steering.sites import resolve
 from steering.space import SearchSpace, Shape
 from steering.vector import SteeringVector
 
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
 GROUP = "steergauge.methods"
 """Entry-point group through which installed packages add methods."""
 
@@ -199,15 +202,33 @@ M = TypeVar("M", bound=type[SteeringMethod])
 
 
 def register(method: M) -> M:
-    """Make a method known by its name; a class decorator."""
-    other = _registered.get(method.name)
-    if other is not None and other.__qualname__ != method.__qualname__:
+    """Make a method known by its name; a class decorator.
+
+    The same class of the same file may be registered again, as when its file is read anew.
+
+    Raises:
+        BadSetting: a name that an arm cannot have, or that is another method's.
+    """
+    name = getattr(method, "name", None)
+    if not isinstance(name, str) or not NAME.fullmatch(name):
         raise BadSetting(
-            f"the method name {method.name!r} is taken by {other.__module__}.{other.__qualname__}; "
+            f"{method.__qualname__}: name = {str(name)[:60]!r}, expected up to 60 letters, digits, "
+            "dots, dashes and underscores, such as name = 'my_method'"
+        )
+    other = _registered.get(name)
+    if other is not None and _origin(other) != _origin(method):
+        raise BadSetting(
+            f"the method name {name!r} is taken by {other.__qualname__} in {_origin(other)[0]}; "
             "choose another name"
         )
-    _registered[method.name] = method
+    _registered[name] = method
     return method
+
+
+def _origin(method: type) -> tuple[str, str]:
+    """The file (or the module without one) and the name in it that define a class."""
+    module = sys.modules.get(method.__module__)
+    return str(getattr(module, "__file__", None) or method.__module__), method.__qualname__
 
 
 @cache

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from steering.errors import UnsupportedModel
+from steering.errors import NotFinite, UnsupportedModel
 from steering.tracing import Call
 
 ROUNDINGS = 4
@@ -52,11 +52,17 @@ def account(
 
     Raises:
         UnsupportedModel: what attention and MLP write does not account for the block's output.
+        NotFinite: NaN or infinity in what the block reads or writes.
     """
     assert block.given is not None
     assert block.result is not None
     width = block.result.shape[-1]
     x, y = block.given.view(-1, width), block.result.view(-1, width)
+    if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
+        raise NotFinite(
+            f"{type(block.module).__name__}: its activations hold NaN or infinity; load the model "
+            "in float32 or bfloat16"
+        )
     tolerance = ROUNDINGS * max(torch.finfo(block.dtype).eps, 1e-6)
     light = [c for c in inside if c.given is not None and not _weighted(c.module)]
     light = [c for c in light if c.result is not None and c.result.numel() == y.numel()]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from task_defs.files import Unbounded, Unreadable
-from task_defs.guard import users_code
+from task_defs.guard import belongs_to_user, users_code
 from task_defs.schema import wrong_value
 from task_defs.yaml_files import Function, read_yaml
 
@@ -63,6 +63,7 @@ def function(spec: str, folder: Path) -> Callable[..., Any]:
     path = folder / f"{place.replace('.', '/')}.py"
     with users_code(f"!function {spec}", BadTask):
         if path.exists():
+            belongs_to_user(path.parent)
             module = _module(path.resolve(), path.stat().st_mtime_ns)
         else:
             try:

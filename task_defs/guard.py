@@ -1,11 +1,17 @@
 """Where the code of others failed, in one line."""
 
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-OWN = Path(__file__).resolve().parent.parent
+ROOMS = ("harness", "reports", "steering", "task_defs")
+OWN = [Path(__file__).resolve().parent.parent / room for room in ROOMS]
+LIBRARIES = [
+    Path(sysconfig.get_path(name)).resolve()
+    for name in ("stdlib", "platstdlib", "purelib", "platlib")
+]
 
 
 @contextmanager
@@ -21,21 +27,52 @@ def users_code(what: str, mistake: type[ValueError]) -> Iterator[None]:
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as problem:
-        if isinstance(problem, ValueError) and type(problem).__module__.startswith("task_defs."):
+        if is_own(problem):
             raise
         raise mistake(f"{what}: {said(problem)}") from problem
 
 
+@contextmanager
+def perhaps_users_code(what: str, mistake: type[ValueError]) -> Iterator[None]:
+    """Do what `users_code` does for errors that passed a user's file; others are not his."""
+    try:
+        yield
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as problem:
+        if is_own(problem) or users_call(problem) is None:
+            raise
+        raise mistake(f"{what}: {said(problem)}") from problem
+
+
+def is_own(problem: BaseException) -> bool:
+    """Whether an error is one of ours, which says what to do."""
+    known = isinstance(problem, ValueError | LookupError)
+    return known and type(problem).__module__.partition(".")[0] in ROOMS
+
+
 def said(problem: BaseException) -> str:
-    """Say what was raised and where: file and line of a syntax error or of the last call."""
+    """Say what was raised and where: file and line of a syntax error or of the user's last call."""
     name = "sys.exit" if isinstance(problem, SystemExit) else type(problem).__name__
-    text = " ".join(str(problem).split())[:300]
     if isinstance(problem, SyntaxError) and problem.filename:
         return f"{problem.filename} line {problem.lineno}: {name}: {problem.msg}"
-    calls = [
-        call
-        for call in traceback.extract_tb(problem.__traceback__)
-        if OWN not in Path(call.filename).parents and "importlib" not in call.filename
-    ]
-    where = f"{calls[-1].filename} line {calls[-1].lineno}: " if calls else ""
-    return f"{where}{name}: {text}" if text else f"{where}{name}"
+    text, where = " ".join(str(problem).split())[:300], users_call(problem)
+    return ": ".join(filter(None, (where, name, text)))
+
+
+def belongs_to_user(place: Path) -> None:
+    """Note that a file, or all files of a folder, are code of the user's own."""
+    _users.add(place.resolve())
+
+
+_users: set[Path] = set()
+
+
+def users_call(problem: BaseException) -> str | None:
+    """Name the innermost place of a user's file that an error passed; None where there is none."""
+    for call in reversed(traceback.extract_tb(problem.__traceback__)):
+        path = Path(call.filename).resolve()
+        known = any(place in path.parents for place in (*OWN, *LIBRARIES))
+        if path in _users or (not known and any(place in _users for place in path.parents)):
+            return f"{call.filename} line {call.lineno}"
+    return None

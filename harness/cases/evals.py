@@ -18,19 +18,65 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-import yaml
+from annotated_types import Ge, Le, Len, Lt
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+)
+from typing_extensions import TypedDict
 
 from harness.comparing.choice import choose_arms
 from harness.errors import UsageError
 from harness.measuring.sources import Sources
+from reports.files import wrong
+from task_defs.files import Unreadable
+from task_defs.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from harness.lm.adapter import SteeredLM
     from harness.measuring.spec import Arm
     from harness.tuning.chosen import Tuner
     from reports import Record
+
+
+def _several(value: Any) -> Any:
+    """One item may stand for a list of one."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _as_many(value: list[Any]) -> tuple[Any, ...]:
+    return tuple(value)
+
+
+T = TypeVar("T")
+Text = Annotated[str, Strict(), Len(1)]
+Count = Annotated[int, Strict(), Ge(1), Le(10**9)]
+Seed = Annotated[int, Strict(), Ge(0), Lt(2**32)]
+Many = Annotated[list[T], Len(1), BeforeValidator(_several), AfterValidator(_as_many)]
+
+
+class Stored(TypedDict, total=False):
+    """What an evaluation file may hold; see `Asked`."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)  # type: ignore[misc]
+    tasks: Many[Text]
+    suite: Text
+    data: Many[Text]
+    include_path: Text
+    arms: Many[Text]
+    seeds: Many[Seed]
+    budget: Count
+    limit: Count | None
+    at_least: dict[Text, Annotated[float, Strict()]]
+
+
+ASKED = TypeAdapter(Stored)
 
 
 @dataclass(frozen=True)
@@ -67,10 +113,9 @@ class Asked:
             UsageError: with the file's name and the reason.
         """
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError, RecursionError) as problem:
-            reason = " ".join(str(problem).split())
-            raise UsageError(f"{path.name}: not YAML ({reason})") from problem
+            content = read_yaml(path)
+        except Unreadable as problem:
+            raise UsageError(f"{path.name}: {problem}") from problem
         return cls.of(content, path.name, path.parent)
 
     @classmethod
@@ -80,14 +125,11 @@ class Asked:
         Raises:
             UsageError: an unknown key or a value of the wrong kind.
         """
-        known = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(content, dict) or not set(content) <= set(known):
-            odd = sorted(map(str, set(content) - set(known))) if isinstance(content, dict) else []
-            raise UsageError(
-                f"{name}: expected a mapping of {', '.join(known)}; got "
-                f"{', '.join(odd) or type(content).__name__}"
-            )
-        values = {key: _checked(key, value, name) for key, value in content.items()}
+        try:
+            values: dict[str, Any] = {**ASKED.validate_python(content)}
+        except ValidationError as problem:
+            known = ", ".join(field.name for field in dataclasses.fields(cls))
+            raise UsageError(f"{name}: {wrong(problem)}; it may hold {known}") from problem
         if "data" in values:
             values["data"] = tuple(str(folder / file) for file in values["data"])
         if "include_path" in values:
@@ -108,30 +150,6 @@ class Asked:
         chosen = choose_arms(arms or self.arms or None, found, tasks)
         suites = {task: str(found.metadata(task).get("suite", "none")) for task in tasks}
         return [(task, arm, suites[task]) for task in tasks for arm in chosen]
-
-
-KINDS: dict[str, tuple[type, ...]] = {
-    "tasks": (str,), "data": (str,), "arms": (str,), "seeds": (int,),
-    "suite": (str,), "include_path": (str,), "budget": (int,), "limit": (int, type(None)),
-}  # fmt: skip
-LISTS = ("tasks", "data", "arms", "seeds")
-
-
-def _checked(key: str, value: Any, name: str) -> Any:
-    """A value of the right kind; one item may stand for a list of one."""
-    if key == "at_least":
-        numbers = isinstance(value, dict) and all(
-            isinstance(number, int | float) for number in value.values()
-        )
-        if not numbers:
-            raise UsageError(f"{name}: at_least: expected numbers by arm, got {value!r}")
-        return value
-    items = value if key in LISTS and isinstance(value, list | tuple) else [value]
-    wrong = [item for item in items if not isinstance(item, KINDS[key]) or item is True]
-    if wrong or not items:
-        wanted = " or ".join(kind.__name__ for kind in KINDS[key])
-        raise UsageError(f"{name}: {key}: expected {wanted}, got {value!r}")
-    return tuple(items) if key in LISTS else value
 
 
 class Evaluator:

@@ -12,15 +12,13 @@ from harness.commands.options import (
     judge_options,
     method_option,
     model_options,
-    numbers,
     out_option,
-    positive,
     quiet,
-    real,
     sources,
     task_options,
     writable,
 )
+from harness.commands.values import dose, listed, positive, seeds
 from harness.comparing.choice import choose_arms
 from harness.lm.launch import local_rank
 from harness.lm.loading import arguments_of
@@ -37,14 +35,14 @@ def options(parser: argparse.ArgumentParser) -> None:
     judge_check_option(parser)
     group = parser.add_argument_group("comparison")
     group.add_argument(
-        "--arms", metavar="NAME,...",
+        "--arms", type=listed, metavar="NAME,...",
         help="what is compared: promptings, methods, controls such as random_vector:fv, and "
         "combinations such as fv@few_shot (default: those of `steergauge ls arms`, and every "
         "method that is not built in with its control)",
     )  # fmt: skip
     method_option(group)
     group.add_argument(
-        "--seeds", type=numbers, default=(0,), metavar="N,...",
+        "--seeds", type=seeds, default=(0,), metavar="N,...",
         help="of demonstrations, fits, controls and tuning (default: 0)",
     )  # fmt: skip
     group.add_argument(
@@ -52,7 +50,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="configurations that each method gets on each task (default: 24)",
     )  # fmt: skip
     group.add_argument(
-        "--dose", type=real, metavar="NATS",
+        "--dose", type=dose, metavar="NATS",
         help="compare methods at equal strength: coefficients give this KL from the unsteered "
         "model on neutral text, and only the other settings are tuned",
     )  # fmt: skip

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.options import key_values, numbers, quiet
+from harness.commands.options import quiet
+from harness.commands.values import filled, finite, folder, key_values, numbers
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument(
-        "source", type=Path, metavar="IN", help="a vector of any format, recognised by its content"
+        "source",
+        type=folder,
+        metavar="IN",
+        help="a vector of any format, recognised by its content",
     )
-    parser.add_argument("target", type=Path, metavar="OUT", help="a file, or a folder")
+    parser.add_argument("target", type=folder, metavar="OUT", help="a file, or a folder")
     parser.add_argument(
         "--to", metavar="FORMAT",
         help="native, lm_eval, gguf, glp, caa, persona, svec or steering_vectors (default: by "
@@ -28,14 +32,14 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--layers", type=numbers, metavar="N,...", help="keep these 0-based blocks only"
     )
     parser.add_argument(
-        "--positions", metavar="KIND",
+        "--positions", type=filled, metavar="KIND",
         help="edit these tokens instead: all, prompt, last_prompt, continuation or generated",
     )  # fmt: skip
     parser.add_argument(
-        "--coefficient", type=float, metavar="X", help="replaces the vector's own strength"
+        "--coefficient", type=finite, metavar="X", help="replaces the vector's own strength"
     )
     parser.add_argument(
-        "-M", "--model", metavar="TYPE",
+        "-M", "--model", type=filled, metavar="TYPE",
         help="the model, as in `steergauge run`: an lm_eval file names its modules, and a vector "
         "that does not fit it is refused",
     )  # fmt: skip

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from harness.commands.options import (
     include_methods,
-    key_values,
     open_session,
-    positive,
     quiet,
     sources,
 )
+from harness.commands.values import key_values, positive
 from harness.errors import UsageError
 from harness.lm.launch import processes
 

@@ -6,7 +6,6 @@ import argparse
 
 from harness.commands.options import (
     include_methods,
-    key_values,
     method_option,
     model_options,
     open_session,
@@ -16,6 +15,7 @@ from harness.commands.options import (
     task_options,
     writable,
 )
+from harness.commands.values import filled, key_values, seed
 from harness.errors import UsageError
 
 
@@ -24,12 +24,14 @@ def options(parser: argparse.ArgumentParser) -> None:
     model_options(parser)
     task_options(parser)
     method_option(parser)
-    parser.add_argument("--method", required=True, metavar="NAME", help="such as fv or icv")
+    parser.add_argument(
+        "--method", type=filled, required=True, metavar="NAME", help="such as fv or icv"
+    )
     parser.add_argument(
         "--settings", type=key_values, default={}, metavar="KEY=VALUE,...",
         help="the method's settings; `steergauge ls methods` names them",
     )  # fmt: skip
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
     out_option(parser, None, "folder of the vector")
 
 

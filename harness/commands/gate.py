@@ -5,26 +5,26 @@ from __future__ import annotations
 import argparse
 import os
 from collections import Counter
-from pathlib import Path
 
+from harness.commands.values import folder, share
 from harness.errors import UsageError
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("folder", type=Path, help="the --output_path of a comparison")
+    parser.add_argument("folder", type=folder, help="the --output_path of a comparison")
     parser.add_argument(
-        "--baseline", type=Path, required=True, metavar="FILE", help="JSON, made to be committed"
+        "--baseline", type=folder, required=True, metavar="FILE", help="JSON, made to be committed"
     )
     parser.add_argument(
-        "--tolerance", type=float, default=0.02, metavar="X",
+        "--tolerance", type=share, default=0.02, metavar="X",
         help="how much worse a headline metric may be (default: 0.02)",
     )  # fmt: skip
     parser.add_argument(
-        "--slowdown", type=float, metavar="SHARE",
+        "--slowdown", type=share, metavar="SHARE",
         help="also fail when an arm's time over zero_shot's rises by more, such as 0.5",
     )  # fmt: skip
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
+    parser.add_argument("--junit", type=folder, metavar="FILE", help="write JUnit XML")
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--update", action="store_true", help="take over everything that was measured"

@@ -19,6 +19,7 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print one table per kind."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     for kind in [arguments.kind] if arguments.kind else KINDS:
@@ -26,7 +27,7 @@ def execute(arguments: argparse.Namespace) -> int:
         for heading in HEADINGS[kind]:
             table.add_column(heading, overflow="fold")
         for row in globals()[f"_{kind}"](arguments.include_path):
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         console.print(table)
     return 0
 

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib.util
-import json
 import logging
-import math
 import os
+import shutil
 import sys
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.errors import UsageError
+from harness.commands.values import (
+    batch_size,
+    filled,
+    folder,
+    key_values,
+    listed,
+    memory,
+    positive,
+)
+from harness.errors import UsageError, UserCodeFailed
 from harness.lm.packaged import PACKAGED
 from harness.reference import REFERENCE
 
@@ -27,7 +36,7 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     """Which model, and how it is asked."""
     group = parser.add_argument_group("model")
     group.add_argument(
-        "-M", "--model", default=REFERENCE, metavar="TYPE",
+        "-M", "--model", type=filled, default=REFERENCE, metavar="TYPE",
         help="`reference`, the built-in measuring instrument; `hf`; or a pretrained model that "
         f"`make real` installs: {', '.join(PACKAGED)} (default: reference)",
     )  # fmt: skip
@@ -39,13 +48,14 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "-b",
         "--batch_size",
+        type=batch_size,
         default="32",
         metavar="N",
         help="rows per batch, or auto (default: 32)",
     )
-    group.add_argument("--device", metavar="DEVICE", help="such as cpu or cuda:0")
+    group.add_argument("--device", type=filled, metavar="DEVICE", help="such as cpu or cuda:0")
     group.add_argument(
-        "--max_memory", type=real, metavar="GIB",
+        "--max_memory", type=memory, metavar="GIB",
         help="bound for branched passes (default: an eighth of the machine's or the GPU's memory)",
     )  # fmt: skip
     group.add_argument(
@@ -60,13 +70,17 @@ def model_options(parser: argparse.ArgumentParser) -> None:
 def task_options(parser: argparse.ArgumentParser) -> None:
     """Which tasks."""
     group = parser.add_argument_group("tasks")
-    group.add_argument("--suite", metavar="NAME", help="precision or behavior_shift")
-    group.add_argument("-t", "--tasks", metavar="NAME,...", help="tasks or suites by name")
+    group.add_argument("--suite", type=filled, metavar="NAME", help="precision or behavior_shift")
     group.add_argument(
-        "--data", action="append", default=[], metavar="FILE",
+        "-t", "--tasks", type=listed, metavar="NAME,...", help="tasks or suites by name"
+    )
+    group.add_argument(
+        "--data", action="append", default=[], type=filled, metavar="FILE",
         help='a file of {"input", "output"} pairs as a task of its own; may be given again',
     )  # fmt: skip
-    group.add_argument("--include_path", metavar="FOLDER", help="a folder of your own task YAMLs")
+    group.add_argument(
+        "--include_path", type=filled, metavar="FOLDER", help="a folder of your own task YAMLs"
+    )
     group.add_argument(
         "-L", "--limit", type=positive, metavar="N",
         help="ask only the first N documents; such a run is marked as no result",
@@ -77,14 +91,14 @@ def judge_options(parser: argparse.ArgumentParser) -> None:
     """By what behaviour is judged."""
     group = parser.add_argument_group("behaviour")
     group.add_argument(
-        "--judge", metavar="NAME,...",
+        "--judge", type=listed, metavar="NAME,...",
         help="who says how much of the wanted style an output has: ngrams, embedding, lexicon, "
         "embedding+lexicon or hf:MODEL:LABEL; the first makes the headline, the others are "
         "compared with it (default: ngrams for the built-in model, else embedding+lexicon where "
         "their packages are installed)",
     )  # fmt: skip
     group.add_argument(
-        "--content_encoder", metavar="NAME",
+        "--content_encoder", type=filled, metavar="NAME",
         help="measure content by a sentence encoder too: minilm, the one that embeddings are made "
         "with, or a hub id or folder",
     )  # fmt: skip
@@ -102,7 +116,7 @@ def judge_check_option(parser: argparse.ArgumentParser) -> None:
 def method_option(parser: argparse._ActionsContainer) -> None:
     """Methods beside the built-in and installed ones."""
     parser.add_argument(
-        "--include_method", action="append", default=[], type=Path, metavar="FILE",
+        "--include_method", action="append", default=[], type=folder, metavar="FILE",
         help="a Python file that registers a steering method of your own; may be given again",
     )  # fmt: skip
 
@@ -114,19 +128,25 @@ def include_methods(files: list[Path]) -> None:
         UsageError: a file that is missing or fails.
     """
     from harness.lm.registry import register_all
+    from task_defs.guard import belongs_to_user, users_code
 
     for file in files:
-        spec = importlib.util.spec_from_file_location(file.stem, file)
+        place = file.resolve()
+        # A name of its own: `random.py` must not take the place of Python's module.
+        own = hashlib.sha256(os.fsencode(place)).hexdigest()[:8]
+        name = f"steergauge_method_{file.stem}_{own}"
+        spec = importlib.util.spec_from_file_location(name, place)
         if not file.is_file() or spec is None or spec.loader is None:
             raise UsageError(f"--include_method {file}: not a Python file")
         module = importlib.util.module_from_spec(spec)
-        sys.modules[file.stem] = module  # dataclasses and inspect look it up
+        belongs_to_user(place.parent)
+        sys.modules[name] = module  # dataclasses and inspect look it up
         try:
-            spec.loader.exec_module(module)
-        except Exception as problem:
-            raise UsageError(
-                f"--include_method {file}: {type(problem).__name__}: {problem}"
-            ) from problem
+            with users_code(f"--include_method {file}", UserCodeFailed):
+                spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
     if files:
         register_all()
 
@@ -134,93 +154,9 @@ def include_methods(files: list[Path]) -> None:
 def out_option(parser: argparse.ArgumentParser, default: str | None, what: str) -> None:
     """Where results go."""
     parser.add_argument(
-        "-o", "--output_path", type=Path, default=default and Path(default), metavar="FOLDER",
+        "-o", "--output_path", type=folder, default=default and Path(default), metavar="FOLDER",
         required=default is None, help=what + (f" (default: {default})" if default else ""),
     )  # fmt: skip
-
-
-def key_values(text: str) -> dict[str, Any]:
-    """`a=1,b=true,c=name` with values read as JSON where they are JSON; or a JSON object."""
-    if text.strip().startswith("{"):
-        try:
-            content: dict[str, Any] = json.loads(text)
-        except ValueError as problem:
-            raise argparse.ArgumentTypeError(f"{text!r} is not JSON ({problem})") from problem
-        return content
-    found = {}
-    for part in _split(text):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip():
-            raise argparse.ArgumentTypeError(f"{part!r} is not KEY=VALUE")
-        found[key.strip()] = _value(value.strip())
-    return found
-
-
-def _split(text: str) -> list[str]:
-    """Split at commas outside of brackets: `heads=[[8,1],[9,2]],layer=3`."""
-    parts, depth = [""], 0
-    for sign in text:
-        depth += (sign in "[{") - (sign in "]}")
-        if sign == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += sign
-    return [part for part in parts if part.strip()]
-
-
-def _value(text: str) -> Any:
-    words = {"True": True, "False": False, "None": None}
-    if text in words:
-        return words[text]
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
-    return int(text)
-
-
-def count(text: str) -> int:
-    """A whole number from 0."""
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """`0,1,2`."""
-    try:
-        found = tuple(int(part) for part in text.split(","))
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list such as 0,1,2") from problem
-    return tuple(dict.fromkeys(found))
-
-
-def reals(text: str) -> tuple[float, ...]:
-    """`0.5,1,2`; any finite numbers."""
-    try:
-        found = tuple(float(part) for part in text.split(","))
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list such as 0.5,1,2") from problem
-    if not all(map(math.isfinite, found)):
-        raise argparse.ArgumentTypeError(f"{text!r} holds a number that is not finite")
-    return tuple(dict.fromkeys(found))
-
-
-def real(text: str) -> float:
-    """A number above 0."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = math.nan
-    if not 0 < found < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return found
 
 
 def sources(arguments: argparse.Namespace) -> Sources:
@@ -282,13 +218,19 @@ def quiet() -> None:
 def writable(folder: Path) -> Path:
     """Make a folder and prove that it can be written, before any work is done.
 
+    What killed runs left unfinished in it is removed.
+
     Raises:
         UsageError: with the reason.
     """
+    from reports.files import abandoned
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        for left in abandoned(folder):
+            shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
     except OSError as problem:
         raise UsageError(
             f"--output_path {folder}: cannot be written ({problem.strerror}); give another folder"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from harness.commands.values import folder
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("folder", type=Path, help="the --output_path of a comparison")
+    parser.add_argument("folder", type=folder, help="the --output_path of a comparison")
     parser.add_argument(
-        "--timings", type=Path, metavar="FILE", help="pytest-benchmark JSON to be added as a table"
+        "--timings",
+        type=folder,
+        metavar="FILE",
+        help="pytest-benchmark JSON to be added as a table",
     )
 
 

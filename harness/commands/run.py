@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.commands.options import (
-    count,
     judge_options,
     model_options,
-    numbers,
     open_session,
     sources,
     task_options,
     writable,
 )
+from harness.commands.values import finite, folder, numbers, seed, whole
 from harness.errors import UsageError
 
 
@@ -26,24 +25,24 @@ def options(parser: argparse.ArgumentParser) -> None:
     task_options(parser)
     judge_options(parser)
     parser.add_argument(
-        "--vector", type=Path, metavar="PATH",
+        "--vector", type=folder, metavar="PATH",
         help="from `steergauge fit`, or of any format of `steergauge convert`",
     )  # fmt: skip
     parser.add_argument(
         "--layers", type=numbers, metavar="N,...", help="only these of the vector's 0-based blocks"
     )
     parser.add_argument(
-        "--coefficient", type=float, metavar="X", help="replaces the vector's own strength"
+        "--coefficient", type=finite, metavar="X", help="replaces the vector's own strength"
     )
     parser.add_argument(
-        "-f", "--num_fewshot", type=count, metavar="N",
+        "-f", "--num_fewshot", type=whole, metavar="N",
         help="demonstrations (default: what each task says)",
     )  # fmt: skip
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of demonstrations (default: 0)"
+        "--seed", type=seed, default=0, metavar="N", help="of demonstrations (default: 0)"
     )
     parser.add_argument(
-        "-o", "--output_path", type=Path, metavar="FOLDER",
+        "-o", "--output_path", type=folder, metavar="FOLDER",
         help="results.json and one file of answers per task go there",
     )  # fmt: skip
 
@@ -145,6 +144,7 @@ def _write(path: Path, content: Any, *, lines: bool = False) -> None:
 def _show(results: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table()
     for heading in ("task", "metric", "value", "stderr", "n"):
@@ -154,7 +154,6 @@ def _show(results: dict[str, Any]) -> None:
             arrow = "↑" if metric["higher_is_better"] else "↓"
             error = metric["stderr"]
             shown = "–" if error is None or math.isnan(error) else f"{error:.3f}"
-            table.add_row(
-                task, f"{name} {arrow}", f"{metric['value']:.3f}", shown, str(metric["n"])
-            )
+            cells = task, f"{name} {arrow}", f"{metric['value']:.3f}", shown, str(metric["n"])
+            table.add_row(*map(Text, cells))
     Console().print(table)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from reports.record import Record
@@ -43,9 +44,9 @@ def show(records: Sequence[Record], paths: Paths) -> None:
 def drawn(report: Report, shown: Sequence[str]) -> Table:
     """Some columns of a report's table for the terminal."""
     columns = [column for column in report.columns if column.key in shown]
-    table = Table(title=report.title, title_justify="left")
+    table = Table(title=Text(report.title), title_justify="left")
     for column in columns:
-        table.add_column(column.title, justify="right" if column.numeric else "left")
+        table.add_column(Text(column.title), justify="right" if column.numeric else "left")
     for row in report.rows:
-        table.add_row(*(column.text(row) for column in columns))
+        table.add_row(*(Text(column.text(row)) for column in columns))
     return table

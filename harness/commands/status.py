@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from harness.commands.values import folder
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ STATES = ("done", "running", "failed", "left")
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("folder", type=Path, help="the --output_path of a comparison")
+    parser.add_argument("folder", type=folder, help="the --output_path of a comparison")
 
 
 def execute(arguments: argparse.Namespace) -> int:

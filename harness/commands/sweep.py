@@ -7,18 +7,16 @@ from typing import Any
 
 from harness.commands.options import (
     include_methods,
-    key_values,
     method_option,
     model_options,
-    numbers,
     open_session,
     out_option,
     quiet,
-    reals,
     sources,
     task_options,
     writable,
 )
+from harness.commands.values import filled, key_values, numbers, reals, seed
 from harness.errors import UsageError
 
 COEFFICIENTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
@@ -30,7 +28,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     task_options(parser)
     method_option(parser)
     group = parser.add_argument_group("grid")
-    group.add_argument("--method", default="fv", metavar="NAME", help="(default: fv)")
+    group.add_argument("--method", type=filled, default="fv", metavar="NAME", help="(default: fv)")
     group.add_argument(
         "--settings", type=key_values, default={}, metavar="KEY=VALUE,...",
         help="the method's other settings",
@@ -56,7 +54,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--prompting", choices=("zero_shot", "few_shot", "shuffled_few_shot"), default="zero_shot",
         help="what the vector is added to (default: zero_shot)",
     )  # fmt: skip
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="(default: 0)")
+    group.add_argument("--seed", type=seed, default=0, metavar="N", help="(default: 0)")
     out_option(parser, "sweep", "sweep.csv and a heat map")
 
 
@@ -110,7 +108,7 @@ def _show(title: str, metric: str, cells: list[dict[str, Any]], out: Any) -> Non
     console.print(
         f"best of {len(cells)} cells on {best['n']} documents: {metric} {best[metric]:.3f} at "
         f"{place}{', ' if place else ''}coefficient {best['coefficient']:g}",
-        highlight=False, soft_wrap=True,
+        markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     for path in heat.write(out):
-        console.print(str(path), highlight=False, soft_wrap=True)
+        console.print(str(path), markup=False, highlight=False, soft_wrap=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from harness.commands.values import folder
 from harness.errors import UsageError
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument(
-        "folder", nargs="?", type=Path, help="a folder of task YAMLs (default: the built-in ones)"
+        "folder", nargs="?", type=folder, help="a folder of task YAMLs (default: the built-in ones)"
     )
 
 

@@ -7,6 +7,8 @@ record is on disk before the next cell begins.
 
 from __future__ import annotations
 
+import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from harness.comparing.ledger import Ledger
 from harness.errors import UsageError
 from harness.measuring.spec import BUDGET, Arm, RunSpec
 from harness.tuning.chosen import Tuner
-from reports import Record
+from reports import BadRecord, Record
 from reports.record import FOLDER
 
 
@@ -110,6 +112,7 @@ class Grid:
         """
         progress = progress or Silent()
         by_arm = executor.specs(self)
+        _forget_damaged([spec for specs in by_arm for spec in specs], out)
         tuning, measuring = cells(by_arm)
         if executor.leads:
             Ledger(out).plan([*tuning, *measuring])
@@ -125,3 +128,14 @@ class Grid:
         if failures:
             raise CellsFailed(failures, records)
         return records
+
+
+def _forget_damaged(specs: Sequence[RunSpec], out: Path) -> None:
+    """Remove records that cannot be read, so that they are measured anew, and say so."""
+    for spec in specs:
+        if recorded(spec, out):
+            try:
+                Record.load(out / FOLDER / spec.run_id)
+            except BadRecord as problem:
+                logging.getLogger(__name__).warning("measured anew: %s", problem)
+                shutil.rmtree(out / FOLDER / spec.run_id)

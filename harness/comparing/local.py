@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.comparing.ledger import Ledger
+from harness.errors import UserCodeFailed
+from task_defs.guard import perhaps_users_code
 
 if TYPE_CHECKING:
     from harness.comparing.cells import Cell
@@ -63,7 +65,7 @@ def run_cell(cell: Cell, tuner: Tuner, out: Path, progress: Progress | None) -> 
     """Run one cell in this process; the reason if it cannot be done."""
     ledger = Ledger(out)
     try:
-        with ledger.running(cell):
+        with ledger.running(cell), perhaps_users_code(cell.name, UserCodeFailed):
             cell.run(tuner, out, progress.now if progress else lambda _: None)
     except ValueError as problem:
         return " ".join(str(problem).split())

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from typing import TYPE_CHECKING
+import typing
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import Ge
 from lm_eval.models.huggingface import HFLM
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from steering import SteeringError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
 
 class BadArguments(SteeringError):
@@ -52,3 +56,33 @@ def refuse_unknown(
                 f"{who} has no argument {key!r}.{hint} Its own: {own_words}; "
                 "beside them every argument of lm-eval's hf model."
             )
+
+
+@cache
+def _kinds() -> dict[str, TypeAdapter[Any]]:
+    """Schemas of HFLM's own annotations, by keyword."""
+    anything = ConfigDict(arbitrary_types_allowed=True)
+    hints = typing.get_type_hints(HFLM.__init__)
+    found = {}
+    for key in hflm_arguments() & hints.keys():
+        hint: Any = Annotated[int, Ge(1)] | None if key in COUNTS else hints[key]
+        found[key] = TypeAdapter(hint, config=anything)
+    return found
+
+
+COUNTS = ("max_length", "max_batch_size")
+
+
+def refuse_wrong_types(given: Mapping[str, Any]) -> None:
+    """Refuse a value that HFLM's annotation of its keyword does not allow, before it is used.
+
+    Raises:
+        BadArguments: with the keyword and what it takes.
+    """
+    for key, value in given.items():
+        if key in _kinds():
+            try:
+                _kinds()[key].validate_python(value, strict=True)
+            except ValidationError as error:
+                first = error.errors(include_url=False, include_input=False)[0]
+                raise BadArguments(f"model argument {key}={value!r:.60}: {first['msg']}") from error

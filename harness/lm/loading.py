@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
+from harness.lm.arguments import refuse_wrong_types
 from harness.lm.launch import alone, local_rank, processes
 from harness.lm.packaged import PACKAGED, gguf_file
 from harness.reference import REFERENCE, weights
+from task_defs.guard import is_own
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +21,10 @@ if TYPE_CHECKING:
     from harness.lm.adapter import SteeredLM
 
 MODELS = (REFERENCE, "hf", *PACKAGED)
-LOADING = (OSError, ImportError, TypeError, AttributeError, RuntimeError)
+LOADING = (
+    OSError, ImportError, TypeError, AttributeError, RuntimeError, ValueError, KeyError,
+    AssertionError,
+)  # fmt: skip
 """What a checkpoint or an argument that does not fit makes transformers raise."""
 
 SAMPLED = 4096
@@ -38,6 +43,7 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
         UsageError: an unknown model, or one that cannot be loaded.
         UnsupportedModel: an edit at some site would not reach the logits.
     """
+    refuse_wrong_types(model_args)
     arguments = dict(arguments_of(model, model_args))
     if arguments.get("tp_plan"):
         raise UsageError(
@@ -51,11 +57,14 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
 
     disable_progress_bar()
 
-    arguments.setdefault("device", hflm.pop("device", None) or _device())
+    asked = hflm.pop("device", None)
+    arguments["device"] = _checked_device(str(arguments.get("device") or asked or _device()))
     try:
         with alone():
             lm = SteeredLM(**arguments, **hflm)
     except LOADING as error:
+        if is_own(error):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UsageError(f"cannot load {arguments['pretrained']!r}: {reason}") from error
     lm.silent = True
@@ -71,6 +80,28 @@ def _device() -> str:
     if found is None:
         return "cpu"
     return f"{found.type}:{local_rank()}" if processes() > 1 else found.type
+
+
+def _checked_device(name: str) -> str:
+    """A device that is there; lm-eval would measure on another one without a word.
+
+    Raises:
+        UsageError: no device has the name, or not on this machine.
+    """
+    import torch
+
+    found = torch.accelerator.current_accelerator(check_available=True)
+    numbers = range(torch.accelerator.device_count() if found else 0)
+    here = ["cpu", *(f"{found.type}:{number}" for number in numbers if found)]
+    try:
+        asked = torch.device(name)
+    except RuntimeError:
+        asked = None
+    if asked is not None and asked.type == "cpu" and not asked.index:
+        return "cpu"  # under the one name that lm-eval knows
+    if asked is None or f"{asked.type}:{asked.index or 0}" not in here:
+        raise UsageError(f"device {name[:40]!r} is not on this machine; it has {', '.join(here)}")
+    return name
 
 
 def arguments_of(model: str, model_args: dict[str, Any]) -> dict[str, Any]:

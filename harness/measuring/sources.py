@@ -15,6 +15,7 @@ import task_defs
 from harness.errors import UsageError
 from task_defs import code
 from task_defs.behavior_shift.utils import NGRAMS, judge_hash, named
+from task_defs.schema import wrong_name
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group
@@ -160,6 +161,8 @@ class Sources:
         if name in task_defs.suites(self.include_path):
             found = self._manager("", "").load([name])
             return Loaded({task: self.load(task) for task in found["tasks"]}, found["groups"])
+        if reason := wrong_name(name):
+            raise UsageError(f"no task can be named {name[:40]!r}: {reason}")
         manager = self._task_manager(include_defaults=True, metadata={})
         if name not in manager.all_tasks:
             near = difflib.get_close_matches(name, manager.all_tasks, 1)

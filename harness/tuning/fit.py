@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import UserCodeFailed
 from harness.measuring.code import source_of
 from steering import BadVector, SteeringMethod, SteeringVector, get
 from steering.files import number
 from steering.memo import saved_seconds
+from task_defs.guard import belongs_to_user, users_code
 
 if TYPE_CHECKING:
     from steering import Examples
@@ -102,6 +105,26 @@ class Fitter:
 
     def _make(self, method: SteeringMethod, examples: Examples) -> Fitted:
         started, saved = time.perf_counter(), saved_seconds()
-        vector = method.fit(self.model, self.tokenizer, examples)
+        vector = self._fitted(method, examples)
         seconds = round(time.perf_counter() - started + saved_seconds() - saved, 4)
         return Fitted(vector.with_provenance(fit_seconds=seconds), seconds)
+
+    def _fitted(self, method: SteeringMethod, examples: Examples) -> SteeringVector:
+        """Call a method's `fit`; what one from elsewhere raises is a mistake of its author's.
+
+        Raises:
+            UserCodeFailed: with the file and the line.
+        """
+        if type(method).__module__.startswith("steering."):
+            return method.fit(self.model, self.tokenizer, examples)
+        module = sys.modules.get(type(method).__module__)
+        if file := getattr(module, "__file__", None):
+            belongs_to_user(Path(file))
+        with users_code(f"{method.name}.fit on {examples.name}", UserCodeFailed):
+            vector: Any = method.fit(self.model, self.tokenizer, examples)
+        if not isinstance(vector, SteeringVector):
+            raise UserCodeFailed(
+                f"{method.name}.fit returned {type(vector).__name__}, expected a SteeringVector, "
+                "such as self.vector(edits, model, examples, coefficient=1.0)"
+            )
+        return vector

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from harness.cli import main
-from harness.commands.options import key_values
+from harness.commands.values import key_values
 from harness.comparing import cells
 from harness.measuring.spec import RunSpec
 from harness.tuning.chosen import Tuner

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.lm.arguments import refuse_wrong_types
 from harness.lm.launch import alone, local_rank, processes
 from harness.lm.packaged import PACKAGED, gguf_file
 from harness.reference import REFERENCE, weights
@@ -43,6 +42,8 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
         UsageError: an unknown model, or one that cannot be loaded.
         UnsupportedModel: an edit at some site would not reach the logits.
     """
+    from harness.lm.arguments import refuse_wrong_types
+
     refuse_wrong_types(model_args)
     arguments = dict(arguments_of(model, model_args))
     if arguments.get("tp_plan"):

@@ -86,4 +86,5 @@ MEANINGS = {
 def _arms(_include_path: str | None) -> list[tuple[str, ...]]:
     combined = ("METHOD@PROMPTING", "any method on top of any prompting")
     matched = ("random_vector:METHOD", "the control of any method")
-    return [*((arm, MEANINGS[arm]) for arm in DEFAULT_ARMS), matched, combined]
+    shuffled = ("shuffled_fit:METHOD", "control: any method fitted on shuffled labels")
+    return [*((arm, MEANINGS[arm]) for arm in DEFAULT_ARMS), matched, shuffled, combined]

@@ -127,7 +127,7 @@ def _case(record: Record) -> Case:
         higher_is_better=metric.higher_is_better,
         value=None if not math.isfinite(metric.value) else round(metric.value, DIGITS),
         values=_spelled([sample.get(record.headline) for sample in samples]),
-        overhead=None if cost is None else round(cost, 2),
+        overhead=None if cost is None else round(cost, 2) or None,
     )
 
 

@@ -90,8 +90,8 @@ def _paired(records: Sequence[Record]) -> list[float] | None:
     timed = [(each, each["documents"]) for each in rounds if each and each["plain_s"]]
     if not timed or len(timed) < len(records):
         return None
-    own = zip(*([second / n for second in each["own_s"]] for each, n in timed), strict=True)
-    plain = zip(*([second / n for second in each["plain_s"]] for each, n in timed), strict=True)
+    own = zip(*([second / n for second in each["own_s"]] for each, n in timed), strict=False)
+    plain = zip(*([second / n for second in each["plain_s"]] for each, n in timed), strict=False)
     return [sum(mine) / sum(theirs) for mine, theirs in zip(own, plain, strict=True)]
 
 

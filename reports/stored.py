@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from annotated_types import Ge, Len
+from annotated_types import Ge, Gt, Len
 from pydantic import AfterValidator, ConfigDict, TypeAdapter
 from typing_extensions import TypedDict
 
@@ -20,6 +20,7 @@ CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Count = Annotated[int, Ge(0)]
 Number = float | None
+Duration = Annotated[float, Gt(0)]
 
 
 def _rectangular(rows: list[list[Number]]) -> list[list[Number]]:
@@ -138,8 +139,14 @@ class StoredRounds(TypedDict):
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
     documents: Annotated[int, Ge(1)]
-    own_s: list[float]
-    plain_s: list[float] | None
+    own_s: Annotated[list[Duration], Len(1)]
+    plain_s: list[Duration] | None
+
+
+def _paired(rounds: StoredRounds) -> StoredRounds:
+    if rounds["plain_s"] is not None and len(rounds["plain_s"]) != len(rounds["own_s"]):
+        raise ValueError("expected as many rounds of the baseline as of the arm")
+    return rounds
 
 
 class StoredTimings(TypedDict):
@@ -151,7 +158,7 @@ class StoredTimings(TypedDict):
     eval_s: NotRequired[Number]
     ms_per_doc: NotRequired[Number]
     peak_memory_bytes: NotRequired[Number]
-    rounds: NotRequired[StoredRounds | None]
+    rounds: NotRequired[Annotated[StoredRounds, AfterValidator(_paired)] | None]
 
 
 class StoredAccuracy(TypedDict):

@@ -61,7 +61,8 @@ def function(spec: str, folder: Path) -> Callable[..., Any]:
     """
     place, _, name = spec.rpartition(".")
     path = folder / f"{place.replace('.', '/')}.py"
-    with users_code(f"!function {spec}", BadTask):
+    shown = f"!function {spec:.80}"
+    with users_code(shown, BadTask):
         if path.exists():
             belongs_to_user(path.parent)
             module = _module(path.resolve(), path.stat().st_mtime_ns)
@@ -70,12 +71,12 @@ def function(spec: str, folder: Path) -> Callable[..., Any]:
                 module = importlib.import_module(place)
             except (ModuleNotFoundError, ValueError) as error:
                 raise BadTask(
-                    f"!function {spec} is not found beside {folder.name}: {error}"
+                    f"{shown} is not found beside {folder.name}: {error!s:.200}"
                 ) from error
         found = getattr(module, name, None)
     if not callable(found):
         what = "found" if found is None else f"a function but {type(found).__name__}"
-        raise BadTask(f"!function {spec} is not {what}, beside {folder.name}")
+        raise BadTask(f"{shown} is not {what}, beside {folder.name}")
     return found  # type: ignore[no-any-return]
 
 

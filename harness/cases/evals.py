@@ -34,7 +34,6 @@ from typing_extensions import TypedDict
 from harness.comparing.choice import choose_arms
 from harness.errors import UsageError
 from harness.measuring.sources import Sources
-from reports.files import wrong
 from task_defs.files import Unreadable
 from task_defs.yaml_files import read_yaml
 
@@ -128,8 +127,7 @@ class Asked:
         try:
             values: dict[str, Any] = {**ASKED.validate_python(content)}
         except ValidationError as problem:
-            known = ", ".join(field.name for field in dataclasses.fields(cls))
-            raise UsageError(f"{name}: {wrong(problem)}; it may hold {known}") from problem
+            raise UsageError(f"{name}: {_said(problem)}") from problem
         if "data" in values:
             values["data"] = tuple(str(folder / file) for file in values["data"])
         if "include_path" in values:
@@ -150,6 +148,18 @@ class Asked:
         chosen = choose_arms(arms or self.arms or None, found, tasks)
         suites = {task: str(found.metadata(task).get("suite", "none")) for task in tasks}
         return [(task, arm, suites[task]) for task in tasks for arm in chosen]
+
+
+def _said(problem: ValidationError) -> str:
+    """What is wrong in an evaluation file, in its own words."""
+    first = problem.errors(include_url=False, include_context=False)[0]
+    key, given = ".".join(str(part) for part in first["loc"][:1]), first["input"]
+    if first["type"] in ("extra_forbidden", "dict_type") and len(first["loc"]) < 2:
+        known = ", ".join(Stored.__annotations__)
+        return f"expected a mapping of {known}; got {key or type(given).__name__}"
+    wanted = {"int_type": "int", "string_type": "str", "float_type": "a number"}
+    said = wanted.get(first["type"]) or first["msg"].removeprefix("Input should be ")
+    return " ".join(f"{key}: expected {said}, got {given!r:.60}".split())
 
 
 class Evaluator:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import task_defs
-from harness.errors import UsageError
+from harness.errors import UsageError, UserCodeFailed
 from task_defs import code
 from task_defs.behavior_shift.utils import NGRAMS, judge_hash, named
+from task_defs.guard import users_code
 from task_defs.schema import wrong_name
 
 if TYPE_CHECKING:
@@ -148,7 +150,11 @@ class Sources:
         """A fresh lm-eval task."""
         spec = task_defs.pairs_task(self.files[name]) if name in self.files else name
         judged = {key: self.metadata(name).get(key, "") for key in ("classifier", "label")}
-        return self._manager(*judged.values()).load([spec])["tasks"][name]
+        with users_code(f"task {name}", UserCodeFailed):
+            task: ConfigurableTask = self._manager(*judged.values()).load([spec])["tasks"][name]
+        if callable(task.config.process_results):
+            task.config.process_results = _guarded(task.config.process_results, name)
+        return task
 
     def load_any(self, name: str) -> Loaded:
         """Fresh lm-eval tasks by a name of ours or of lm-eval's own: a task, a group or a tag.
@@ -200,3 +206,20 @@ def _contents(task: ConfigurableTask) -> dict[str, str]:
             digest.update(json.dumps(document, sort_keys=True, default=str).encode())
         found[split] = digest.hexdigest()
     return found
+
+
+def _guarded(scoring: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A task's `process_results` that says what is wrong with it."""
+
+    @functools.wraps(scoring)
+    def guarded(*given: Any) -> Any:
+        with users_code(f"process_results of task {name}", UserCodeFailed):
+            found = scoring(*given)
+        if not isinstance(found, Mapping):
+            raise UserCodeFailed(
+                f"process_results of task {name} gave {type(found).__name__}, expected metrics by "
+                "name, such as {'acc': 1.0}"
+            )
+        return found
+
+    return guarded

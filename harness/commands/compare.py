@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from harness.commands.executor import executor, executor_options
 from harness.commands.options import (
@@ -22,6 +25,13 @@ from harness.commands.values import dose, listed, positive, seeds
 from harness.comparing.choice import choose_arms
 from harness.lm.launch import local_rank
 from harness.lm.loading import arguments_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from harness.comparing.grid import Executor, Grid, Progress
+    from harness.measuring.sources import Sources
+    from reports import Record
 
 EXIT = (0, 2)
 """When all was measured, and when something could not be."""
@@ -65,44 +75,25 @@ def options(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Measure what is missing and write the report."""
     quiet()
-    from harness.measuring.judging import Judging, read_checks
-
-    include_methods(arguments.include_method)
-    found = sources(arguments)
-    tasks = found.select(arguments.suite, arguments.tasks)
-    named = arguments.arms.split(",") if arguments.arms else None
-    arms = choose_arms(named, found, tasks)
-    checks = read_checks(arguments.judge_check, found.behaviour(tasks))
+    plan = Plan.of(arguments)
     arguments_of(arguments.model, arguments.model_args)
+    grid = plan.grid
     if arguments.dry_run:
         from harness.commands.status import forecast
 
-        seeds = arguments.seeds
-        return forecast(tasks, arms, seeds, arguments.budget, arguments.output_path)
+        return forecast(grid.tasks, grid.arms, grid.seeds, grid.budget, arguments.output_path)
     out = writable(arguments.output_path)
 
     from harness.commands.progress import display
     from harness.commands.screen import show
-    from harness.comparing.arm import rejudged
-    from harness.comparing.grid import CellsFailed, Grid
 
-    grid = Grid(tasks, arms, arguments.seeds, arguments.budget, arguments.dose)
-    failures: dict[str, str] = {}
     with display(quiet=local_rank() > 0) as progress:
         progress.begin("loading")
         progress.now(arguments.model)
-        try:
-            where = executor(arguments, out)
-            records = grid.run(where, out, progress)
-        except CellsFailed as problem:
-            if not problem.records:
-                raise
-            records, failures = problem.records, problem.failures
+        where = executor(arguments, out)
+        records, failures = plan.measured(where, out, progress)
         if not where.leads:
             return EXIT[bool(failures)]
-        if checks:
-            judging = Judging(found.judges[1:], encoder=found.encoder, checks=checks)
-            records = rejudged(judging, found, records, out)
         progress.begin("writing")
         from reports.writer import write
 
@@ -111,3 +102,62 @@ def execute(arguments: argparse.Namespace) -> int:
     for name, reason in failures.items():
         print(f"steergauge: {name}: {reason}", file=sys.stderr)
     return EXIT[bool(failures)]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a comparison is to measure.
+
+    Attributes:
+        sources: Where its tasks come from.
+        grid: Tasks x arms x seeds.
+        checks: Texts of the user's own by which judges are judged, by task.
+    """
+
+    sources: Sources
+    grid: Grid
+    checks: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, arguments: argparse.Namespace) -> Plan:
+        """What the options ask.
+
+        Raises:
+            ValueError: unknown tasks, arms or methods; one line.
+        """
+        from harness.comparing.grid import Grid
+        from harness.measuring.judging import read_checks
+
+        include_methods(arguments.include_method)
+        found = sources(arguments)
+        tasks = found.select(arguments.suite, arguments.tasks)
+        named = arguments.arms.split(",") if arguments.arms else None
+        arms = choose_arms(named, found, tasks)
+        checks = read_checks(arguments.judge_check, found.behaviour(tasks))
+        grid = Grid(tasks, arms, arguments.seeds, arguments.budget, arguments.dose)
+        return cls(found, grid, checks)
+
+    def measured(
+        self, where: Executor, out: Path, progress: Progress | None = None
+    ) -> tuple[list[Record], dict[str, str]]:
+        """The records, and why cells failed where some did.
+
+        Raises:
+            CellsFailed: nothing could be measured.
+        """
+        from harness.comparing.arm import rejudged
+        from harness.comparing.grid import CellsFailed
+        from harness.measuring.judging import Judging
+
+        failures: dict[str, str] = {}
+        try:
+            records = self.grid.run(where, out, progress)
+        except CellsFailed as problem:
+            if not problem.records:
+                raise
+            records, failures = problem.records, problem.failures
+        if self.checks and where.leads:
+            found = self.sources
+            judging = Judging(found.judges[1:], encoder=found.encoder, checks=self.checks)
+            records = rejudged(judging, found, records, out)
+        return records, failures

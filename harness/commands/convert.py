@@ -71,7 +71,7 @@ def execute(arguments: argparse.Namespace) -> int:
         vector = vector.at_positions(arguments.positions)
     written = SteeringVector.load(vector.save(arguments.target, to, model), model)
     _show("wrote", arguments.target, written)
-    if to != "native" and (left := sorted(set(vector.provenance) - {"assumed", "format"})):
+    if left := sorted(set(vector.provenance) - set(written.provenance) - {"assumed", "format"}):
         print(f"      {to} has no place for its origin: {', '.join(left)}")
     return 0
 
@@ -81,10 +81,11 @@ def _show(done: str, path: Path, vector: SteeringVector) -> None:
     kinds = sorted({(edit.operation, edit.site, edit.positions) for edit in vector.edits})
     places = "; ".join(f"{operation} at {site}, {tokens}" for operation, site, tokens in kinds)
     layers = ", ".join(map(str, vector.layers))
-    name = vector.provenance.get("format", "native")
+    native = path.is_dir() and (path / "steering_config.json").exists()
+    name = "native" if native else vector.provenance.get("format")
     print(
         f"{done:5} {path}: {name}, {places}, layers {layers}, width "
         f"{len(vector.edits[0].tensor)}, coefficient {vector.coefficient:g}"
     )
     if assumed := vector.provenance.get("assumed"):
-        print(f"      not in the file: {'; '.join(map(str, assumed))}")
+        print(f"      not in the file{native * ' it came from'}: {'; '.join(map(str, assumed))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from harness.commands.options import (
     include_methods,
@@ -17,6 +18,12 @@ from harness.commands.options import (
 )
 from harness.commands.values import filled, key_values, seed
 from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.measuring.session import Session
+    from harness.measuring.sources import Sources
+    from harness.tuning.fit import Fitted
+    from steering import SteeringMethod
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +45,24 @@ def options(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Fit, save, and say what was made."""
     quiet()
+    method, found, task = asked(arguments)
+    out = writable(arguments.output_path)
+    fitted = fit(method, open_session(arguments, found), task)
+    fitted.vector.save_pretrained(out)
+    layers = ", ".join(map(str, sorted({edit.layer for edit in fitted.vector.edits})))
+    print(
+        f"{method.name} fitted on {task} in {fitted.seconds:.2f} s: layers {layers}, norm "
+        f"{fitted.vector.norm:.3f}, coefficient {fitted.vector.coefficient:g}; saved in {out}"
+    )
+    return 0
+
+
+def asked(arguments: argparse.Namespace) -> tuple[SteeringMethod, Sources, str]:
+    """The method, where tasks come from, and the one task.
+
+    Raises:
+        ValueError: an unknown method, setting or task; one line.
+    """
     include_methods(arguments.include_method)
     from steering import get
 
@@ -46,18 +71,13 @@ def execute(arguments: argparse.Namespace) -> int:
     tasks = found.select(arguments.suite, arguments.tasks)
     if len(tasks) != 1:
         raise UsageError(f"a vector is fitted on one task, got {len(tasks)}; name one with --tasks")
-    out = writable(arguments.output_path)
-    session = open_session(arguments, found)
+    return method, found, tasks[0]
 
+
+def fit(method: SteeringMethod, session: Session, task: str) -> Fitted:
+    """The vector of a method on a task's train split."""
     from harness.tuning.chosen import Tuner
 
     tuner = Tuner(session)
     with tuner.remembering():
-        fitted = tuner.fitter.fit(method.name, method.settings(), session.examples(tasks[0]))
-    fitted.vector.save_pretrained(out)
-    layers = ", ".join(map(str, sorted({edit.layer for edit in fitted.vector.edits})))
-    print(
-        f"{method.name} fitted on {tasks[0]} in {fitted.seconds:.2f} s: layers {layers}, norm "
-        f"{fitted.vector.norm:.3f}, coefficient {fitted.vector.coefficient:g}; saved in {out}"
-    )
-    return 0
+        return tuner.fitter.fit(method.name, method.settings(), session.examples(task))

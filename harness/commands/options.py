@@ -28,6 +28,7 @@ from harness.lm.packaged import PACKAGED
 from harness.reference import REFERENCE
 
 if TYPE_CHECKING:
+    from harness.lm.adapter import SteeredLM
     from harness.measuring.session import Session
     from harness.measuring.sources import Sources
 
@@ -180,13 +181,21 @@ def sources(arguments: argparse.Namespace) -> Sources:
     )
 
 
-def open_session(arguments: argparse.Namespace, tasks: Sources) -> Session:
-    """Load the model, prove that it can be steered, and keep what all measurements share."""
+def open_session(
+    arguments: argparse.Namespace, tasks: Sources, lm: SteeredLM | None = None
+) -> Session:
+    """Load the model, prove that it can be steered, and keep what all measurements share.
+
+    Args:
+        arguments: What the command takes.
+        tasks: Where they come from.
+        lm: The model, where it is loaded already.
+    """
     quiet()
     from harness.lm.loading import load
     from harness.measuring.session import Session
 
-    lm = load(
+    lm = lm or load(
         arguments.model,
         arguments.model_args,
         batch_size=arguments.batch_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.commands.options import (
     judge_options,
@@ -17,6 +17,11 @@ from harness.commands.options import (
 )
 from harness.commands.values import finite, folder, numbers, seed, whole
 from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.measuring.measurement import Document
+    from harness.measuring.session import Session
+    from steering import SteeringVector
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -49,13 +54,40 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Measure each task and print its metrics."""
-    if arguments.coefficient is not None and arguments.vector is None:
-        raise UsageError("--coefficient needs a --vector to scale")
-    if arguments.layers is not None and arguments.vector is None:
-        raise UsageError("--layers needs a --vector whose layers are chosen")
+    check(arguments, steered=arguments.vector is not None)
     found = sources(arguments)
     out = writable(arguments.output_path) if arguments.output_path else None
-    session = open_session(arguments, found)
+    results, documents = evaluated(arguments, open_session(arguments, found))
+    if out:
+        for name, lines in documents.items():
+            _write(out / f"samples_{name}.jsonl", lines, lines=True)
+        _write(out / "results.json", results)
+    _show(results)
+    return 0
+
+
+def check(arguments: argparse.Namespace, *, steered: bool) -> None:
+    """Raise UsageError for options of a vector where there is none."""
+    if arguments.coefficient is not None and not steered:
+        raise UsageError("--coefficient needs a --vector to scale")
+    if arguments.layers is not None and arguments.vector is None:
+        raise UsageError("--layers needs a --vector, by its path, whose layers are chosen")
+
+
+def evaluated(
+    arguments: argparse.Namespace, session: Session, vector: SteeringVector | None = None
+) -> tuple[dict[str, Any], dict[str, list[Document]]]:
+    """Measure each task.
+
+    Args:
+        arguments: What the command takes.
+        session: The model and its sources.
+        vector: In place of the one that `arguments.vector` names.
+
+    Returns:
+        Results by task and group, and documents by task.
+    """
+    found = session.sources
     names = (arguments.tasks or "").split(",") if arguments.tasks else []
     if arguments.suite or not names:
         names = list(found.select(arguments.suite, arguments.tasks))
@@ -65,13 +97,12 @@ def execute(arguments: argparse.Namespace) -> int:
 
     from steering import SteeringVector
 
-    vector = None
-    if arguments.vector is not None:
+    if vector is None and arguments.vector is not None:
         vector = SteeringVector.load(arguments.vector, session.lm.model, arguments.layers)
         if assumed := vector.provenance.get("assumed"):
             print(f"{arguments.vector} does not say: {'; '.join(map(str, assumed))}")
-        if arguments.coefficient is not None:
-            vector = vector.with_coefficient(arguments.coefficient)
+    if vector is not None and arguments.coefficient is not None:
+        vector = vector.with_coefficient(arguments.coefficient)
     for task in tasks.values():
         _prompt(task, arguments)
     steering = dict.fromkeys(tasks, vector) if vector is not None else {}
@@ -84,18 +115,13 @@ def execute(arguments: argparse.Namespace) -> int:
             "seconds": own.seconds,
             "proof": own.proof,
         }
-        if out:
-            _write(out / f"samples_{name}.jsonl", own.documents, lines=True)
     blocks = {name: own.lm_eval for name, own in measured.items()}
     results |= {
         name: {"metrics": scores}
         for name, group in groups.items()
         if (scores := _group_scores(group, blocks, results))
     }
-    if out:
-        _write(out / "results.json", results)
-    _show(results)
-    return 0
+    return results, {name: own.documents for name, own in measured.items()}
 
 
 def _prompt(task: Any, arguments: argparse.Namespace) -> None:

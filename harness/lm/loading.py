@@ -73,6 +73,34 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
     return lm
 
 
+def take(model: Any, tokenizer: Any, **hflm: Any) -> SteeredLM:
+    """Put a model that is loaded already into lm-eval, and prove that it can be steered.
+
+    Args:
+        model: A Hugging Face causal language model; it stays where it is.
+        tokenizer: Its tokenizer.
+        **hflm: More of HFLM's arguments: `batch_size`.
+
+    Raises:
+        UsageError: no tokenizer, or something that is no such model.
+        UnsupportedModel: an edit at some site would not reach the logits.
+    """
+    from transformers import PreTrainedModel
+
+    from harness.lm.adapter import SteeredLM
+    from steering import check_sites
+
+    if not isinstance(model, PreTrainedModel) or tokenizer is None:
+        raise UsageError(
+            f"got a {type(model).__name__} {'with' if tokenizer is not None else 'without'} a "
+            "tokenizer; expected a name, or a loaded Hugging Face model with tokenizer=..."
+        )
+    lm = SteeredLM(pretrained=model, tokenizer=tokenizer, **hflm)
+    lm.silent = True
+    check_sites(lm.model)
+    return lm
+
+
 def _device() -> str:
     """The accelerator if there is one, each process of a launch its own."""
     import torch

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from steering.errors import BadVector
 from steering.layout import EVERY_SITE, Layout
-from steering.operations import AXES, OPERATIONS, PARAMETERS, Parameter, parameter_shapes
+from steering.operations import AXES, OPERATIONS, PARAMETERS, ROWS, Parameter, parameter_shapes
 from steering.positions import POSITIONS, is_known
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -72,6 +72,7 @@ class Edit:
             )
         axes = AXES.get(self.operation, 1)
         whole = self.tensor.ndim == axes and self.tensor.numel() > 0
+        whole = whole and len(self.tensor) == ROWS.get(self.operation, len(self.tensor))
         if not whole or not torch.isfinite(self.tensor).all():
             expected = "one axis" if axes == 1 else f"{axes} axes"
             raise BadVector(

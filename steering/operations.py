@@ -235,6 +235,9 @@ OPERATIONS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
 AXES: Mapping[str, int] = MappingProxyType({"replace_by_code": 2, "turn_in_plane": 2})
 """Axes of an operation's tensor where it has more than one."""
 
+ROWS: Mapping[str, int] = MappingProxyType({"turn_in_plane": 2})
+"""How many tensors an operation takes, where that is fixed."""
+
 GATED = ("rotate", "turn_in_plane", "transport", "condition")
 """Operations that may leave an activation as it is, whatever their strength."""
 

@@ -218,3 +218,23 @@ def test_strengths_that_no_model_can_hold(model: Any) -> None:
         strong = SteeringVector((edit(),), coefficient)
         with pytest.raises(BadVector, match="coefficient"), strong.attached(model):
             pass
+
+
+@pytest.mark.parametrize(
+    ("operation", "tensor", "parameters"),
+    [
+        ("transport", torch.ones(4), dict.fromkeys(("centre", "slope", "low"), torch.ones(4))),
+        ("transport", torch.ones(4), {**dict.fromkeys(("centre", "slope", "low"), torch.ones(4)),
+                                      "high": torch.ones(5)}),
+        ("replace_by_code", torch.ones(2, 4), {"keys": torch.ones(2, 4), "borders": torch.ones(2)}),
+        ("turn_in_plane", torch.ones(2, 4), {"angle": torch.ones(4), "adaptive": 1.0}),
+        ("rotate", torch.ones(4), {"kappa": float("nan"), "beta": 0.5}),
+        ("add", torch.ones(4), {"angle": 1.0}),
+        ("turn_in_plane", torch.ones(1, 4), {"angle": 90.0, "adaptive": 1.0}),
+    ],
+)  # fmt: skip
+def test_parameters_of_another_shape_are_refused(
+    operation: str, tensor: torch.Tensor, parameters: dict[str, Any]
+) -> None:
+    with pytest.raises(BadVector, match="parameter|shape"):
+        Edit("block_output", 1, operation, tensor, parameters=parameters).check()

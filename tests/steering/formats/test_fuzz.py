@@ -46,10 +46,23 @@ def written(folder: Path) -> dict[str, Path]:
     """A sound file of every kind."""
     model = made("llama")
     found = {to: vector(1, 2).save(folder / name, to, model) for to, name in FOREIGN.items()}
-    found["native"] = vector(0, 2).save_pretrained(folder / "native")
+    found["native"] = SteeringVector(parametrised()).save_pretrained(folder / "native")
     entry = {"steering_vector": torch.ones(4), "steering_coefficient": 2.0, "bias": torch.ones(4)}
     torch.save({"h.1": {**entry, "action": "clamp"}}, found["lm_eval"])
     return found
+
+
+def parametrised() -> tuple[Edit, ...]:
+    """Edits with everything that a folder can hold."""
+    wide = {name: torch.ones(4) for name in ("centre", "slope", "low", "high")}
+    plane, code = torch.eye(4)[:2], {"keys": torch.eye(4)[:1], "borders": torch.zeros(1)}
+    return (
+        *vector(0, 2).edits,
+        Edit("mlp_output", 1, "transport", torch.ones(4), "prompt", parameters=wide),
+        Edit("head_output", 1, "add", torch.ones(2), "prompt[0]", head=1),
+        Edit("block_output", 1, "turn_in_plane", plane, parameters={"angle": 90.0, "adaptive": 1}),
+        Edit("block_output", 2, "replace_by_code", plane, parameters=code),
+    )
 
 
 def mutated(content: bytes, edits: list[tuple[str, int, int]]) -> bytes:
@@ -155,7 +168,8 @@ JSON = st.recursive(
           suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(key=st.sampled_from(
     ["format", "coefficient", "unit", "edits", "layer_base", "tensors_sha256", "provenance", "more",
-     "tensor", "site", "layer", "operation", "positions", "head"]), value=JSON)  # fmt: skip
+     "tensor", "site", "layer", "operation", "positions", "head",
+     "parameters"]), value=JSON)  # fmt: skip
 def test_any_value_anywhere_in_a_config(
     key: str, value: Any, files: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -138,8 +138,10 @@ def _arguments(
     command: str, model: Any, tokenizer: Any, options: dict[str, Any]
 ) -> tuple[argparse.Namespace, SteeredLM | None]:
     """What the command would get, read by its own parser, and the model where it is loaded."""
+    from harness.commands.options import quiet
     from harness.lm.loading import MODELS, take
 
+    quiet()  # before lm-eval takes the model
     parser = _Parser(prog=f"harness.{command}", add_help=False, allow_abbrev=False)
     import_module(f"harness.commands.{command}").options(parser)
     known = {action.dest: action for action in parser._actions if action.dest not in COMMAND_LINE}

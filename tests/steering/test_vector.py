@@ -236,5 +236,5 @@ def test_strengths_that_no_model_can_hold(model: Any) -> None:
 def test_parameters_of_another_shape_are_refused(
     operation: str, tensor: torch.Tensor, parameters: dict[str, Any]
 ) -> None:
-    with pytest.raises(BadVector, match="parameter|shape"):
+    with pytest.raises(BadVector, match=r"parameter|shape"):
         Edit("block_output", 1, operation, tensor, parameters=parameters).check()

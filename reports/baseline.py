@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Gt
-from pydantic import AfterValidator, ConfigDict, FiniteFloat, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, TypeAdapter
 from typing_extensions import TypedDict
 
 from reports.costs import overhead
@@ -31,10 +31,11 @@ from reports.files import BadFile, load, write_atomically
 from reports.identity import VERSIONS, differing, model_names, newest, place
 from reports.record import Record, number
 from reports.stats import Array
+from reports.stored import Real
 
 SCHEMA = 1
 DIGITS = 4
-NUMBER = re.compile(r"-?\d{1,330}\.\d{3}", re.ASCII)
+NUMBER = re.compile(r"-?\d{1,101}\.\d{3}", re.ASCII)
 MEASURED = ("model", "model_args", "model_hash", "method_code", "settings")
 """Parts of a spec that are under test, or differ between machines: all others are protocol."""
 
@@ -77,9 +78,9 @@ class Case:
     documents: str
     metric: str
     higher_is_better: bool
-    value: FiniteFloat | None
+    value: Real | None
     values: Annotated[str, AfterValidator(_readable)]
-    overhead: Annotated[FiniteFloat, Gt(0)] | None = None
+    overhead: Annotated[Real, Gt(0)] | None = None
 
     @property
     def per_document(self) -> Array:

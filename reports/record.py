@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.files import LIMIT, BadFile, load, parse, part_of, read
-from reports.stored import RECORD, SAMPLE, SCHEMA, StoredMetric, StoredRecord
+from reports.stored import LARGEST, RECORD, SAMPLE, SCHEMA, StoredMetric, StoredRecord
 
 FOLDER = "records"
 MAX_SAMPLES = 4 * LIMIT
@@ -175,8 +175,10 @@ def load_all(root: Path) -> list[Record]:
 
 
 def number(value: object) -> float:
-    """A document's metric as a number; NaN for what is none."""
-    return float(value) if isinstance(value, int | float) else math.nan
+    """A document's metric, or a setting, as a number; NaN for what is none or beyond all sense."""
+    if isinstance(value, int | float) and abs(value) <= LARGEST:
+        return float(value)
+    return math.nan
 
 
 def dump(value: Any, indent: int | None = None) -> str:

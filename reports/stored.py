@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NotRequired
 
-from annotated_types import Ge, Gt, Len
+from annotated_types import Ge, Le, Len
 from pydantic import AfterValidator, ConfigDict, TypeAdapter
 from typing_extensions import TypedDict
 
@@ -19,8 +19,12 @@ OPEN = ConfigDict(extra="allow", allow_inf_nan=False)
 CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Count = Annotated[int, Ge(0)]
-Number = float | None
-Duration = Annotated[float, Gt(0)]
+LARGEST = 1e100
+"""What is beyond is no measurement, and its square no number."""
+
+Real = Annotated[float, Ge(-LARGEST), Le(LARGEST)]
+Number = Real | None
+Duration = Annotated[float, Ge(1e-12), Le(1e12)]
 
 
 def _rectangular(rows: list[list[Number]]) -> list[list[Number]]:
@@ -165,7 +169,7 @@ class StoredAccuracy(TypedDict):
     """How well a judge of style knows it on some texts."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
-    accuracy: float
+    accuracy: Real
 
 
 class StoredOutside(StoredAccuracy):

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullFormatter
-from pydantic import AllowInfNan, FiniteFloat, TypeAdapter
+from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
 from reports.columns import Column, fixed, ratio, seconds, size
 from reports.files import BadFile, load
 from reports.plots import Figure, save, styled
+from reports.stored import LARGEST
 from reports.table import Table
 
 
@@ -21,7 +22,8 @@ class BadTimings(ValueError):
     """A file that is not pytest-benchmark JSON."""
 
 
-Seconds = Annotated[float, Ge(0), AllowInfNan(False)]
+Seconds = Annotated[float, Ge(0), Le(1e12)]
+Real = Annotated[float, Ge(-LARGEST), Le(LARGEST)]
 
 
 class Stats(TypedDict):
@@ -36,10 +38,10 @@ class Extra(TypedDict, total=False):
     """What our own benchmarks add."""
 
     baseline: bool
-    beside: FiniteFloat | None
-    flops: FiniteFloat | None
-    peak_bytes: FiniteFloat | None
-    against: tuple[str, FiniteFloat, str] | None
+    beside: Real | None
+    flops: Real | None
+    peak_bytes: Real | None
+    against: tuple[str, Real, str] | None
 
 
 class Benchmark(TypedDict):

@@ -12,6 +12,8 @@ import hashlib
 import json
 import math
 import os
+import secrets
+import socket
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -109,7 +111,9 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # The form of a name by which `reports.files.abandoned` knows what killed processes left.
+    host = socket.gethostname().replace(".", "-")[:40]
+    temporary = path.with_name(f".{path.name}.{host}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -6,8 +6,8 @@ import argparse
 import os
 from collections import Counter
 
+from harness.commands.records import read_records
 from harness.commands.values import folder, share
-from harness.errors import UsageError
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -38,11 +38,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """Print one line per failure and a count; in GitHub Actions, annotations too."""
     from reports.files import write_atomically
     from reports.gate import Rule, gate, github, junit
-    from reports.record import load_all
 
-    records = load_all(arguments.folder)
-    if not records:
-        raise UsageError(f"{arguments.folder}: no records; run `steergauge compare` first")
+    records = read_records(arguments.folder, one_model=True)
     verdicts = gate(
         records,
         arguments.baseline,

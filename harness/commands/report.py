@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from harness.commands.records import read_records
 from harness.commands.values import folder
 
 
@@ -22,10 +23,9 @@ def execute(arguments: argparse.Namespace) -> int:
     """Read the records and write every form of the report."""
     from harness.commands.screen import show
     from harness.comparing.ledger import Ledger
-    from reports.record import load_all
     from reports.writer import write
 
-    records = load_all(arguments.folder)
+    records = read_records(arguments.folder, one_model=False)
     failures = Ledger(arguments.folder).failures()
     show(records, write(arguments.folder, records, arguments.timings, failures))
     return 0

@@ -8,22 +8,47 @@ cells/<id>.failed    why, after the last try
 from __future__ import annotations
 
 import datetime
-import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from reports.files import write_atomically
+from pydantic import StringConstraints, TypeAdapter
+from typing_extensions import TypedDict
+
+from reports.files import BadFile, load, write_atomically
 from reports.record import FOLDER, dump
 
 if TYPE_CHECKING:
     from harness.comparing.cells import Cell
 
 PLAN, CELLS = "plan.json", "cells"
+
+
+Name = Annotated[str, StringConstraints(pattern=r"^[\w.-]{1,80}$")]
+"""Part of a file's name."""
+
+
+class PlannedCell(TypedDict):
+    """A cell of a plan."""
+
+    id: Name
+    kind: str
+    name: str
+    runs: list[Name]
+
+
+class Plan(TypedDict):
+    """`plan.json`."""
+
+    cells: list[PlannedCell]
+
+
+SHAPE = TypeAdapter(Plan)
+MARK: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -76,7 +101,10 @@ class Ledger:
             OSError: there is no plan.
         """
         found = []
-        for cell in json.loads((self.out / PLAN).read_text(encoding="utf-8"))["cells"]:
+        path = self.out / PLAN
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no plan")
+        for cell in load(path, SHAPE)["cells"]:
             here = sum((self.out / FOLDER / run / "record.json").exists() for run in cell["runs"])
             running = self._mark(cell["id"], "running")
             failed = self._mark(cell["id"], "failed")
@@ -92,6 +120,14 @@ class Ledger:
             found.append({**cell, "state": state, "recorded": here, "detail": detail})
         return found
 
+    def planned(self) -> frozenset[str]:
+        """Run ids of what the last command in the folder asked for; none without a plan."""
+        try:
+            plan = load(self.out / PLAN, SHAPE)
+        except BadFile:
+            return frozenset()
+        return frozenset(run for cell in plan["cells"] for run in cell["runs"])
+
     def finished(self, cell: Cell) -> None:
         """Note that a cell's searches and vectors are all there."""
         (self.out / CELLS / f"{cell.id}.done").touch()
@@ -103,10 +139,9 @@ class Ledger:
 
     def _mark(self, cell: str, kind: str) -> dict[str, Any]:
         try:
-            found = json.loads((self.out / CELLS / f"{cell}.{kind}").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return load(self.out / CELLS / f"{cell}.{kind}", MARK)
+        except BadFile:
             return {}
-        return found if isinstance(found, dict) else {}
 
 
 def _alive(mark: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -37,18 +38,20 @@ def altered(value: Any, random: Random) -> Any:
     for _ in range(random.choice((1, 1, 2))):
         holders = [part for part in _parts(value) if isinstance(part, dict | list) and part]
         if not holders:
-            return random.choice(ODD)
+            return deepcopy(random.choice(ODD))
         holder = random.choice(holders)
         keys = list(holder) if isinstance(holder, dict) else range(len(holder))
         key, how = random.choice(list(keys)), random.random()
         if how < 0.15:
             del holder[key]
         elif how < 0.25 and isinstance(holder, dict):
-            holder[random.choice(("surprise", "", "a" * 300, str(key).upper()))] = holder[key]
+            holder[random.choice(("surprise", "", "a" * 300, str(key).upper()))] = deepcopy(
+                holder[key]
+            )
         elif how < 0.35 and isinstance(holder, list):
-            holder.append(holder[key])
+            holder.append(deepcopy(holder[key]))
         else:
-            holder[key] = random.choice(ODD)
+            holder[key] = deepcopy(random.choice(ODD))
     return value
 
 

@@ -198,6 +198,25 @@ def _weights(spans: Sequence[Sequence[Span]], ids: Tensor) -> Tensor:
     return weight.to(ids.device)
 
 
+def residual_norms(
+    model: Any, tokenizer: Any, prompts: Sequence[str], *, bos: bool = False
+) -> Tensor:
+    """Mean norm of the residual stream after every block, at the end of prompts.
+
+    Args:
+        model: A Hugging Face decoder.
+        tokenizer: Its tokenizer.
+        prompts: n prompts; one batch of them is enough, the norm hardly varies.
+        bos: As in `prompt_ids`.
+
+    Returns:
+        (l), float32 on the CPU.
+    """
+    states = last_token_hidden_states(model, tokenizer, prompts, bos=bos)
+    norms: Tensor = states[:, 1:].norm(dim=-1).mean(dim=0)
+    return norms
+
+
 def mean_head_activations(
     model: Any,
     tokenizer: Any,

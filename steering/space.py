@@ -6,8 +6,8 @@ which every search tries first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from steering.errors import BadSetting
@@ -30,14 +30,20 @@ class Shape:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values, the first of which is the default."""
+    """One of some values.
+
+    Attributes:
+        values: What is drawn.
+        default: The method's own value, which may be none of them; left out, the first.
+    """
 
     values: tuple[Any, ...]
+    default: Any = None
 
-    @property
-    def default(self) -> Any:
-        """The method's own value."""
-        return self.values[0]
+    def __post_init__(self) -> None:
+        """Take the first value where no default is given."""
+        if self.default is None:
+            object.__setattr__(self, "default", self.values[0])
 
 
 @dataclass(frozen=True)
@@ -76,3 +82,22 @@ def at_depth(setting: int | None, n_layers: int, depth: float, name: str = "") -
 
 Distribution = Choice | Integer | Real
 SearchSpace = Mapping[str, Distribution]
+
+
+KINDS: Mapping[str, type[Distribution]] = {"choice": Choice, "integer": Integer, "real": Real}
+
+
+def to_json(own: Distribution) -> dict[str, Any]:
+    """A distribution as plain data."""
+    kind = next(name for name, cls in KINDS.items() if isinstance(own, cls))
+    return {"kind": kind, **asdict(own)}
+
+
+def from_json(content: Mapping[str, Any] | Sequence[Any]) -> Distribution:
+    """Read it back; a list holds the values of a choice, as files of earlier versions have it."""
+    if not isinstance(content, Mapping):
+        return Choice(tuple(content))
+    own = {name: value for name, value in content.items() if name != "kind"}
+    if "values" in own:
+        own["values"] = tuple(own["values"])
+    return KINDS[content["kind"]](**own)

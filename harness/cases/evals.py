@@ -89,7 +89,7 @@ class Asked:
         include_path: Folder of more task YAMLs.
         arms: Names of arms; empty takes those of a comparison.
         seeds: Seeds of demonstrations, fits and tuning.
-        budget: Configurations that each method gets on each task.
+        budget: Configurations that each method gets on each task; None: as many as the task bears.
         limit: Ask only the first documents.
         at_least: What an arm's headline metric must reach, by arm.
     """
@@ -100,7 +100,7 @@ class Asked:
     include_path: str | None = None
     arms: tuple[str, ...] = ()
     seeds: tuple[int, ...] = (0,)
-    budget: int = 24
+    budget: int | None = None
     limit: int | None = None
     at_least: Mapping[str, float] = dataclasses.field(default_factory=dict)
 

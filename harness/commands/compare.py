@@ -56,8 +56,9 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="of demonstrations, fits, controls and tuning (default: 0)",
     )  # fmt: skip
     group.add_argument(
-        "--budget", type=positive, default=24, metavar="N",
-        help="configurations that each method gets on each task (default: 24)",
+        "--budget", type=positive, metavar="N",
+        help="configurations that each method gets on each task (default: 192 where given answers "
+        "are scored, 24 where answers are generated or --dose is given)",
     )  # fmt: skip
     group.add_argument(
         "--dose", type=dose, metavar="NATS",

@@ -75,6 +75,8 @@ MEANINGS = {
     "instruction": "after a sentence that says what to do",
     "fv": "function vector, tuned on validation",
     "icv": "in-context vector, tuned on validation",
+    "fv:default": "function vector at its published settings, nothing searched",
+    "icv:default": "in-context vector at its published settings",
     "random_vector:fv": "control: a random vector in fv's place, with its norm and settings",
     "random_vector:icv": "control: the same for icv",
     "random_heads": "control: a function vector of random heads, with fv's settings",
@@ -87,4 +89,6 @@ def _arms(_include_path: str | None) -> list[tuple[str, ...]]:
     combined = ("METHOD@PROMPTING", "any method on top of any prompting")
     matched = ("random_vector:METHOD", "the control of any method")
     shuffled = ("shuffled_fit:METHOD", "control: any method fitted on shuffled labels")
-    return [*((arm, MEANINGS[arm]) for arm in DEFAULT_ARMS), matched, shuffled, combined]
+    default = ("METHOD:default", "any method at its published settings, nothing searched")
+    meant = [(arm, MEANINGS[arm]) for arm in DEFAULT_ARMS]
+    return [*meant, default, matched, shuffled, combined]

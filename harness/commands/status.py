@@ -61,16 +61,19 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def forecast(
-    tasks: Sequence[str], arms: Sequence[Arm], seeds: Sequence[int], budget: int, out: Path
+    tasks: Sequence[str], arms: Sequence[Arm], seeds: Sequence[int], budget: int | None, out: Path
 ) -> int:
     """Print a comparison's cells, and what they take if they take what records at hand took."""
     from reports.record import BadRecord, load_all
 
     steered = [arm for arm in arms if arm.method]
     tuned = len(tasks) * len(seeds) * bool(steered)
-    searches = len({arm.tuned for arm in steered}) * len(tasks) * len(seeds)
+    searches = len({arm.tuned for arm in steered if arm.tuned}) * len(tasks) * len(seeds)
     passes = len(arms) * len(seeds)
-    print(f"tuning: {tuned} cells (a task and a seed each), {searches} searches of {budget}")
+    print(
+        f"tuning: {tuned} cells (a task and a seed each), {searches} searches"
+        f"{f' of {budget}' if budget else ''}"
+    )
     print(f"measuring: {passes} cells (an arm and a seed each), {passes * len(tasks)} records")
     for arm in arms:
         print(f"  {arm.name}: {len(tasks)} tasks, seeds {', '.join(map(str, seeds))}")

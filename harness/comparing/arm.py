@@ -80,11 +80,11 @@ def _record(
         headline=headline,
         samples=measured.documents,
         fit=_fit(session, chosen.fitted) if chosen else None,
-        tuning=chosen.search.as_json() if chosen else None,
+        tuning=chosen.search.as_json() if chosen and chosen.search else None,
         proof=measured.proof,
         timings={
             "fit_s": chosen.fitted.seconds if chosen else None,
-            "tune_s": chosen.search.seconds if chosen else None,
+            "tune_s": chosen.search.seconds if chosen and chosen.search else None,
             "eval_s": measured.seconds,
             "rounds": rounds.as_json(),
             "ms_per_doc": rounds.ms_per_doc,

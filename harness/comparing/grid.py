@@ -17,7 +17,7 @@ from typing import Protocol
 from harness.comparing.cells import Cell, cells, recorded
 from harness.comparing.ledger import Ledger
 from harness.errors import UsageError
-from harness.measuring.spec import BUDGET, Arm, RunSpec
+from harness.measuring.spec import Arm, RunSpec
 from harness.tuning.chosen import Tuner
 from reports import BadRecord, Record
 from reports.record import FOLDER
@@ -86,14 +86,14 @@ class Grid:
         tasks: Names of tasks.
         arms: Arms of each.
         seeds: Seeds of demonstrations, fits, controls and the choice of configurations.
-        budget: Configurations that each method gets on each task.
+        budget: Configurations that each method gets on each task; None: as many as the task bears.
         dose: Nats per token at which methods are compared; None tunes coefficients instead.
     """
 
     tasks: Sequence[str]
     arms: Sequence[Arm]
     seeds: Sequence[int] = (0,)
-    budget: int = BUDGET
+    budget: int | None = None
     dose: float | None = None
 
     def specs(self, tuner: Tuner) -> list[list[RunSpec]]:

@@ -39,7 +39,7 @@ def _constant_name(statement: ast.stmt) -> str | None:
     return None
 
 
-def _built_in() -> Iterator[str]:
+def built_in() -> Iterator[str]:
     """Names of the methods in the files of `steering/methods`, read without importing them."""
     spec = find_spec("steering")
     folders = (spec.submodule_search_locations if spec else None) or []
@@ -52,7 +52,7 @@ def _built_in() -> Iterator[str]:
 
 def method_names() -> tuple[str, ...]:
     """Names of all steering methods: built-in, installed, and registered in this process."""
-    found = set(_built_in()) | {point.name for point in entry_points(group="steergauge.methods")}
+    found = set(built_in()) | {point.name for point in entry_points(group="steergauge.methods")}
     loaded = sys.modules.get("steering")
     if loaded is not None and hasattr(loaded, "names"):
         found |= set(loaded.names())

@@ -23,7 +23,7 @@ from harness.measuring.passes import ask
 from harness.measuring.prompting import prompt
 from harness.measuring.rounds import Rounds, in_rounds
 from harness.measuring.sources import Sources
-from harness.measuring.spec import BUDGET, Arm, RunSpec
+from harness.measuring.spec import BUDGET, SCORED_BUDGET, Arm, RunSpec
 from reports import Metric
 
 if TYPE_CHECKING:
@@ -94,10 +94,21 @@ class Session:
         task: str,
         arm: Arm,
         seed: int = 0,
-        budget: int = BUDGET,
+        budget: int | None = None,
         dose: float | None = None,
     ) -> RunSpec:
-        """Say what one measurement on this model is."""
+        """Say what one measurement on this model is.
+
+        Args:
+            task: Its name.
+            arm: How it is asked.
+            seed: Of everything that is drawn.
+            budget: Configurations searched; None takes as many as this kind of task bears.
+            dose: Nats per token at which methods are compared; each configuration's coefficient is
+                then solved for in passes of its own.
+        """
+        cheap = dose is None and self.sources.output_type(task) == "loglikelihood"
+        budget = budget or (SCORED_BUDGET if cheap else BUDGET)
         metadata = self.sources.metadata(task)
         few = "few_shot" in arm.prompting
         return RunSpec(
@@ -110,7 +121,7 @@ class Session:
             arm=arm,
             seed=seed,
             shots=int(metadata.get("shots", 10)) if few else 0,
-            budget=budget if arm.method else 0,
+            budget=budget if arm.tuned else 0,
             limit=self.limit,
             chat_template=self.chat_template,
             gen_kwargs=self.gen_kwargs,

@@ -94,16 +94,23 @@ class Sources:
 
     def metadata(self, name: str) -> dict[str, Any]:
         """A task's suite, headline metric, shots, instruction, and what judges it."""
-        if name in self.files:
-            content = task_defs.pairs_task(self.files[name])
-        else:
-            content = task_defs.config(name, self.include_path)
+        content = self._content(name)
         own = dict(content.get("metadata") or {})
         if own.get("suite") != SUITES[1]:
             return own
         more = {"further_judges": list(self.judges[1:]), "encoder": self.encoder}
         added = {key: value for key, value in more.items() if value}
         return {**own, **self._judge(name, content), **added}
+
+    def output_type(self, name: str) -> str:
+        """What a task asks of a model, in lm-eval's word."""
+        return str(self._content(name)["output_type"])
+
+    def _content(self, name: str) -> dict[str, Any]:
+        """A task's YAML."""
+        if name in self.files:
+            return task_defs.pairs_task(self.files[name])
+        return task_defs.config(name, self.include_path)
 
     def _judge(self, name: str, content: dict[str, Any]) -> dict[str, str]:
         """What tells a behaviour task's metrics who judges; nothing where the task says it."""

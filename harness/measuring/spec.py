@@ -15,7 +15,13 @@ PROTOCOL = 2
 """Raised when the same spec would give other numbers: a changed protocol is not a regression."""
 
 BUDGET = 24
-"""Configurations tried of each method on each task."""
+"""Configurations tried of each method on a task whose answers are generated, one after another."""
+
+SCORED_BUDGET = 192
+"""The same where given answers are scored: in shared passes so many take no longer."""
+
+DEFAULT = "default"
+"""What stands after a method and a colon where its published settings are measured untouched."""
 
 PROMPTINGS = ("zero_shot", "few_shot", "shuffled_few_shot", "instruction")
 MATCHED = ("random_vector", "shuffled_fit")
@@ -26,6 +32,8 @@ DEFAULT_ARMS = (
     *PROMPTINGS,
     "fv",
     "icv",
+    "fv:default",
+    "icv:default",
     "random_vector:fv",
     "random_vector:icv",
     "random_heads",
@@ -39,22 +47,25 @@ class Arm:
     """One way of conditioning the model.
 
     Attributes:
-        name: `prompting`, `method`, `control:method` (a control matched to a method, with that
-            method's tuned settings) or `method@prompting` (a method on top of a prompting).
+        name: `prompting`, `method` (tuned), `method:default` (its published settings),
+            `control:method` (a control matched to a method, with that method's tuned settings), or
+            one of the last three on top of a prompting: `method@prompting`.
         prompting: One of PROMPTINGS.
         method: The steering method that makes the vector, if any.
         matched: The method whose tuned settings the control takes, if it is a control.
+        default: Whether the method's published settings are measured as they are.
     """
 
     name: str
     prompting: str = "zero_shot"
     method: str | None = None
     matched: str | None = None
+    default: bool = False
 
     @property
     def tuned(self) -> str | None:
-        """The method whose search gives this arm its settings."""
-        return self.matched or self.method
+        """The method whose search gives this arm its settings, if they are searched."""
+        return None if self.default else self.matched or self.method
 
 
 def parse_arms(names: list[str], methods: tuple[str, ...]) -> list[Arm]:
@@ -81,6 +92,9 @@ def _parse_arm(name: str, methods: tuple[str, ...]) -> Arm:
         return Arm(name, prompting=name)
     steering, at, prompting = name.partition("@")
     method, colon, matched = steering.partition(":")
+    default = matched == DEFAULT and method not in CONTROLS
+    if default:
+        colon = matched = ""
     whole = bool(at) == bool(prompting) and bool(colon) == bool(matched) == (method in MATCHED)
     known = method in methods and (not matched or (matched in methods and matched not in CONTROLS))
     if not whole or not known or (prompting and prompting not in PROMPTINGS):
@@ -90,11 +104,11 @@ def _parse_arm(name: str, methods: tuple[str, ...]) -> Arm:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UsageError(
             f"no arm named {name!r}.{hint} Arms: {', '.join(every)}, and combinations such as "
-            "random_vector:fv and fv@shuffled_few_shot"
+            "random_vector:fv, fv:default and fv@shuffled_few_shot"
         )
     if method == "random_heads":
         matched = "fv"
-    return Arm(name, prompting or "zero_shot", method, matched or None)
+    return Arm(name, prompting or "zero_shot", method, matched or None, default)
 
 
 @dataclass(frozen=True)

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.measuring.spec import MATCHED
 from harness.tuning.fit import Fitted, Fitter
 from harness.tuning.search import Search
-from harness.tuning.searches import Searches
-from harness.tuning.trials import Trials
-from steering import remembering
+from harness.tuning.searches import KeptTrials, Searches
+from harness.tuning.trials import Trials, searched
+from steering import get, remembering
 
 if TYPE_CHECKING:
     from harness.measuring.session import Session
     from harness.measuring.spec import RunSpec
-    from harness.tuning.search import Settings
+    from harness.tuning.asking import Settings
 
 
 class Chosen(NamedTuple):
-    """What steers an arm on a task: the vector, the settings that made it, their search."""
+    """What steers an arm on a task: the vector, the settings that made it, their search if any."""
 
     fitted: Fitted
     settings: Settings
-    search: Search
+    search: Search | None
 
 
 class Tuner:
@@ -54,14 +54,24 @@ class Tuner:
 
     def search(self, spec: RunSpec) -> Search:
         """Find a method's settings on the validation split, once per task, seed and budget."""
-        return self.searches.recall(
-            spec, lambda: Trials(self.session, self.fitter, spec, str(spec.arm.tuned)).search()
-        )
+        method = str(spec.arm.tuned)
+        space = searched(method, self.session.lm.model, spec.dose)
+
+        def make(kept: KeptTrials | None) -> Search:
+            return Trials(self.session, self.fitter, spec, method).search(space, kept)
+
+        return self.searches.recall(spec, space, make)
 
     def vector(self, spec: RunSpec) -> Chosen:
-        """The vector of a steered arm, with the settings that its search chose."""
-        found = self.search(spec)
-        settings = {**found.chosen.settings, "seed": spec.seed}
+        """The vector of a steered arm, with the settings that its search chose or that are its own.
+
+        Raises:
+            UsageError: no configuration could be measured.
+        """
+        found = self.search(spec) if spec.arm.tuned else None
+        settings = {**(found.chosen.settings if found else {}), "seed": spec.seed}
+        if found is None:
+            settings = get(str(spec.arm.method)).from_settings(settings).settings()
         if spec.arm.method in MATCHED:
             settings = {"of": spec.arm.matched, "of_settings": settings, "seed": spec.seed}
         examples = self.session.examples(spec.task)

@@ -1,18 +1,27 @@
-"""The same budget for every method, spent on the validation split only."""
+"""The same budget for every method, spent on the validation split only.
+
+A configuration is one value for every searched setting, fitted and scored on all validation
+documents. They are counted alike, however cheap some of them are.
+"""
 
 from __future__ import annotations
 
-import itertools
 import math
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from harness.errors import UsageError
 from harness.measuring.spec import BUDGET
+from harness.tuning.asking import Asker, Settings
+from steering import Integer, Real, SearchSpace
+from steering.space import from_json, to_json
 
-Settings = dict[str, Any]
+WEIGHT = 1e6
+"""How much more the score counts than what decides between equal ones."""
+
+UNMEASURED = -1e12
+"""What a configuration counts as that could not be measured: worse than all others."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,8 @@ class Trial:
         seconds: Fitting and measuring.
         error: Why there is no score.
         metrics: What else it reached there, where the headline is a product.
+        logprob: Mean log-probability of the right answers' tokens, which decides between equal
+            scores; None where answers are generated.
     """
 
     settings: Settings
@@ -32,6 +43,14 @@ class Trial:
     seconds: float
     error: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    logprob: float | None = None
+
+    def rank(self, higher_is_better: bool) -> float:
+        """The score and, where scores are equal, the log-probability, as one number."""
+        if math.isnan(self.score):
+            return UNMEASURED
+        signed = self.score if higher_is_better else -self.score
+        return signed * WEIGHT + max(self.logprob or 0.0, -WEIGHT)
 
 
 @dataclass(frozen=True)
@@ -39,7 +58,7 @@ class Search:
     """A method's whole search on one task.
 
     Attributes:
-        space: The values that the method declares for each searched setting.
+        space: The distribution that the method declares for each searched setting.
         budget: Configurations that every method gets.
         metric: The headline metric.
         higher_is_better: Its direction.
@@ -48,7 +67,7 @@ class Search:
         unsteered: The same metrics as a trial's, of the same documents without any steering.
     """
 
-    space: Mapping[str, tuple[Any, ...]]
+    space: SearchSpace
     budget: int
     metric: str
     higher_is_better: bool
@@ -58,15 +77,30 @@ class Search:
 
     @property
     def chosen(self) -> Trial:
-        """The best trial, the earliest of equals."""
-        scored = [trial for trial in self.trials if not math.isnan(trial.score)]
-        if not scored:
+        """The best trial; of equal scores the one that finds right answers likelier.
+
+        Raises:
+            UsageError: no configuration could be measured; it says why the first one could not.
+        """
+        if all(math.isnan(trial.score) for trial in self.trials):
+            reason = " ".join(str(self.trials[0].error).split())
             raise UsageError(
                 f"none of {len(self.trials)} configurations could be measured; the first one: "
-                f"{self.trials[0].error}"
+                f"{reason}"
             )
-        sign = 1 if self.higher_is_better else -1
-        return max(scored, key=lambda trial: sign * trial.score)
+        return max(self.trials, key=lambda trial: trial.rank(self.higher_is_better))
+
+    @property
+    def edges(self) -> dict[str, str]:
+        """Chosen values at an end of their range, beyond which there may be better ones."""
+        found = {}
+        for name, value in self.chosen.settings.items():
+            own = self.space.get(name)
+            if isinstance(own, Integer | Real) and own.low < own.high:
+                ends = {own.low: "lowest", own.high: "highest"}
+                if value in ends:
+                    found[name] = ends[value]
+        return found
 
     @property
     def seconds(self) -> float:
@@ -75,35 +109,28 @@ class Search:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for the record."""
-        return {**asdict(self), "chosen": self.chosen.settings, "split": "validation"}
+        return {
+            **asdict(self),
+            "space": {name: to_json(own) for name, own in self.space.items()},
+            "chosen": self.chosen.settings,
+            "edges": self.edges,
+            "split": "validation",
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Search:
         """Read back what a file holds, where NaN is null."""
-        own = {name: value for name, value in content.items() if name not in ("chosen", "split")}
-        trials = tuple(
-            Trial(**{**trial, "score": math.nan if trial["score"] is None else trial["score"]})
-            for trial in own.pop("trials")
-        )
-        space = {name: tuple(values) for name, values in own.pop("space").items()}
+        derived = ("chosen", "edges", "split")
+        own = {name: value for name, value in content.items() if name not in derived}
+        trials = tuple(read_trial(trial) for trial in own.pop("trials"))
+        space = {name: from_json(each) for name, each in own.pop("space").items()}
         return cls(space=space, trials=trials, **own)
 
 
-def configurations(
-    space: Mapping[str, tuple[Any, ...]], budget: int, seed: int = 0
-) -> list[Settings]:
-    """The method's defaults (the first value of every setting), then a seeded draw of the rest.
-
-    Args:
-        space: Values by setting.
-        budget: Configurations wanted; fewer only where the space holds fewer.
-        seed: Seed of the draw.
-    """
-    if budget < 1:
-        raise UsageError(f"--budget {budget}: at least 1 configuration is needed")
-    every = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
-    drawn = random.Random(seed).sample(every[1:], min(budget, len(every)) - 1)
-    return [every[0], *drawn]
+def read_trial(content: Mapping[str, Any]) -> Trial:
+    """A trial from plain data, where NaN is null."""
+    score = content["score"]
+    return Trial(**{**content, "score": math.nan if score is None else float(score)})
 
 
 @dataclass(frozen=True)
@@ -116,6 +143,7 @@ class Outcome:
         seconds: Fitting and measuring.
         error: Why there are no scores.
         metrics: Means of other metrics over the same documents.
+        logprob: As in `Trial`.
     """
 
     settings: Settings
@@ -123,21 +151,35 @@ class Outcome:
     seconds: float
     error: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    logprob: float | None = None
 
     def trial(self) -> Trial:
         """The mean over documents."""
         mean = sum(self.scores) / len(self.scores) if self.scores else math.nan
-        return Trial(self.settings, mean, round(self.seconds, 4), self.error, self.metrics)
+        seconds = round(self.seconds, 4)
+        return Trial(self.settings, mean, seconds, self.error, self.metrics, self.logprob)
+
+
+class Kept(Protocol):
+    """What an earlier run of the same search has measured."""
+
+    def get(self, settings: Settings) -> tuple[Trial, int] | None:
+        """The trial of a configuration and its number of documents, if it is known."""
+
+    def add(self, settings: Settings, trial: Trial, documents: int) -> None:
+        """Keep one more."""
 
 
 def search(
-    space: Mapping[str, tuple[Any, ...]],
-    measure: Callable[[list[Settings]], Sequence[Outcome]],
+    space: SearchSpace,
+    measure: Callable[[list[Settings]], Iterable[Outcome]],
     *,
     metric: str,
     higher_is_better: bool = True,
     budget: int = BUDGET,
     seed: int = 0,
+    batch: int = 1,
+    kept: Kept | None = None,
 ) -> Search:
     """Try configurations and keep every score.
 
@@ -146,10 +188,28 @@ def search(
         measure: Configurations -> what each reached on the validation split, in their order.
         metric: Name of the headline metric.
         higher_is_better: Its direction.
-        budget: Configurations tried.
-        seed: Seed of the draw of configurations.
+        budget: Configurations tried; fewer only where the space holds fewer.
+        seed: Seed of the draws.
+        batch: Configurations that are measured together.
+        kept: Those that need not be measured again.
     """
-    outcomes = measure(configurations(space, budget, seed))
-    documents = max((len(outcome.scores) for outcome in outcomes), default=0)
-    trials = tuple(outcome.trial() for outcome in outcomes)
-    return Search(dict(space), budget, metric, higher_is_better, documents, trials)
+    if budget < 1:
+        raise UsageError(f"--budget {budget}: at least 1 configuration is needed")
+    asker = Asker(space, budget, seed)
+    trials: list[Trial] = []
+    documents = 0
+    while asked := asker.ask(min(batch, budget - len(trials))):
+        known = [kept.get(settings) if kept else None for settings in asked]
+        outcomes = iter(measure([own for own, old in zip(asked, known, strict=True) if not old]))
+        for settings, old in zip(asked, known, strict=True):
+            if old:
+                trial, number = old
+            else:
+                outcome = next(outcomes)
+                trial, number = outcome.trial(), len(outcome.scores)
+                if kept:
+                    kept.add(settings, trial, number)
+            asker.tell(settings, trial.rank(higher_is_better))
+            trials.append(trial)
+            documents = max(documents, number)
+    return Search(dict(space), budget, metric, higher_is_better, documents, tuple(trials))

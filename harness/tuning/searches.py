@@ -1,21 +1,32 @@
-"""Searches kept by what was searched, in memory and on disk: an interrupted run loses none."""
+"""Searches kept by what was searched, in memory and on disk: an interrupted run loses no trial.
+
+A search that runs writes each trial as one line, with a checksum; the same search again asks the
+same configurations and measures only those that are missing or damaged. A finished one is a file.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.measuring.code import code_of
 from harness.measuring.spec import Arm
-from harness.tuning.search import Search
+from harness.tuning.asking import Settings, key_of
+from harness.tuning.search import Search, Trial, read_trial
 from reports.files import write_atomically
 from reports.record import dump
+from steering.space import to_json
 
 if TYPE_CHECKING:
     from harness.measuring.spec import RunSpec
+    from steering import SearchSpace
+
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a file raises that does not hold what was written."""
 
 
 class Searches:
@@ -29,39 +40,81 @@ class Searches:
         self.folder = folder
         self._known: dict[str, Search] = {}
 
-    def recall(self, spec: RunSpec, search: Callable[[], Search]) -> Search:
+    def recall(
+        self, spec: RunSpec, space: SearchSpace, search: Callable[[KeptTrials | None], Search]
+    ) -> Search:
         """The search that a measurement needs, made once.
 
         Args:
             spec: The measurement. Controls and promptings on top do not change its search.
-            search: Makes it.
+            space: What is searched.
+            search: Makes it, given the trials that are kept while it runs.
         """
-        key = self._key(spec)
+        key = self._key(spec, space)
         if key not in self._known:
-            self._known[key] = self._load(key) or self._keep(key, search())
+            self._known[key] = self._load(key) or self._make(key, search)
         return self._known[key]
 
-    def _key(self, spec: RunSpec) -> str:
+    def _key(self, spec: RunSpec, space: SearchSpace) -> str:
         """12 hex digits over everything that could change the search."""
         method = str(spec.arm.tuned)
         own = replace(spec, arm=Arm(method, method=method), shots=0, method_code=code_of(method))
-        return own.run_id
-
-    def _path(self, key: str) -> Path | None:
-        return self.folder and self.folder / f"{key}.json"
+        return _digest([own.run_id, {name: to_json(each) for name, each in space.items()}])[:12]
 
     def _load(self, key: str) -> Search | None:
-        path = self._path(key)
-        if path is None or not path.exists():
+        if self.folder is None or not (path := self.folder / f"{key}.json").exists():
             return None
         try:
-            return Search.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return None  # damaged: made anew
+            content = json.loads(path.read_text(encoding="utf-8"))
+            if content.pop("sha256", None) != _digest(content):
+                return None
+            return Search.from_json(content)
+        except DAMAGED:
+            return None  # made anew, of the trials that are whole
 
-    def _keep(self, key: str, found: Search) -> Search:
-        path = self._path(key)
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, dump(found.as_json()) + "\n")
+    def _make(self, key: str, search: Callable[[KeptTrials | None], Search]) -> Search:
+        if self.folder is None:
+            return search(None)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        running = KeptTrials(self.folder / f"{key}.trials.jsonl")
+        found = search(running)
+        content = json.loads(dump(found.as_json()))
+        whole = dump({**content, "sha256": _digest(content)})
+        write_atomically(self.folder / f"{key}.json", whole + "\n")
         return found
+
+
+class KeptTrials:
+    """The trials of a search that runs, one line each.
+
+    Args:
+        path: The file; lines that are damaged, or were not written to their end, do not count.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[str, tuple[Trial, int]] = {}
+        for line in path.read_bytes().split(b"\n") if path.exists() else ():
+            try:
+                digest, asked, trial, documents = json.loads(line)
+                if digest == _digest([asked, trial, documents]):
+                    self._known[asked] = read_trial(trial), int(documents)
+            except DAMAGED:
+                continue
+
+    def get(self, settings: Settings) -> tuple[Trial, int] | None:
+        """The trial of a configuration and its number of documents, if it is known."""
+        return self._known.get(key_of(settings))
+
+    def add(self, settings: Settings, trial: Trial, documents: int) -> None:
+        """Keep one more; what could not be measured is tried again another time."""
+        if trial.error is not None:
+            return
+        content = [key_of(settings), asdict(trial), documents]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("\n" + json.dumps([_digest(content), *content]))  # after a torn line, too
+
+
+def _digest(content: Any) -> str:
+    """16 hex digits over plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

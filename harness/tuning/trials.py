@@ -1,24 +1,25 @@
 """How a search measures its configurations on the validation split.
 
-Where a task scores given answers, every configuration's vector goes through one sweep; where it
-generates, one after the other. A setting that breaks the model is a result, not a failure: what a
+Where a task scores given answers, the vectors of a batch go through one sweep; where it generates,
+one after the other. A setting that breaks the model is a result, not a failure: what a
 fit or a measurement raises as a ValueError is kept as the reason why there is no score.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from harness.errors import UsageError
 from harness.measuring.measurement import Measurement
 from harness.measuring.spec import Arm
-from harness.tuning.search import Outcome, Search, Settings, search
-from steering import Choice, get, resolve
+from harness.tuning.asking import Settings
+from harness.tuning.search import Kept, Outcome, Search, search
+from steering import SearchSpace, get, resolve
 from steering.sweep import sweep
 
 if TYPE_CHECKING:
@@ -37,6 +38,22 @@ def watched(documents: Sequence[Document]) -> dict[str, float]:
     """The means of the watched metrics that documents have."""
     names = [name for name in WATCHED if documents and name in documents[0]]
     return {name: sum(float(d[name]) for d in documents) / len(documents) for name in names}
+
+
+BATCH = 24
+"""Configurations of one sweep."""
+
+
+def searched(method: str, model: Any, dose: float | None = None) -> SearchSpace:
+    """What is searched: a method's space on a model, without the strength at a given dose.
+
+    Raises:
+        UsageError: a dose for a method without a coefficient.
+    """
+    space = dict(get(method).search_space(resolve(model).shape))
+    if dose is not None and space.pop("coefficient", None) is None:
+        raise UsageError(f"--dose sets coefficients; {method!r} searches none, leave it out")
+    return space
 
 
 class Trials:
@@ -58,38 +75,32 @@ class Trials:
         self.headline, self.higher_is_better = session.headline(self.task)
         self.examples = session.examples(spec.task)
 
-    def search(self) -> Search:
+    def search(self, space: SearchSpace, kept: Kept | None = None) -> Search:
         """Try as many configurations as the budget allows.
 
-        Raises:
-            UsageError: a dose for a method without a coefficient.
+        Args:
+            space: What is searched.
+            kept: Those that an earlier run has measured.
         """
-        shape = resolve(self.session.lm.model).shape
-        space = {
-            name: own.values if isinstance(own, Choice) else (own.default,)
-            for name, own in get(self.method).search_space(shape).items()
-        }
-        if self.spec.dose is not None and space.pop("coefficient", None) is None:
-            raise UsageError(
-                f"--dose sets coefficients; {self.method!r} searches none, leave it out"
-            )
+        scored = self.measurement.scored
         found = search(
             space,
-            self.swept if self.measurement.scored else self.one_by_one,
+            self.swept if scored else self.one_by_one,
             metric=self.headline,
             higher_is_better=self.higher_is_better,
             budget=self.spec.budget,
             seed=self.spec.seed,
+            batch=BATCH if scored else 1,
+            kept=kept,
         )
         return found if self.measurement.scored else replace(found, unsteered=self.unsteered())
 
-    def one_by_one(self, every: list[Settings]) -> list[Outcome]:
+    def one_by_one(self, every: list[Settings]) -> Iterator[Outcome]:
         """Ask all documents under one configuration after the other.
 
         In shared batches the answers of the worst configurations, which never end, would keep
         those of all others waiting: 1.3 to 2 times as long, as measured.
         """
-        outcomes = []
         self.session.lm.sampling_seed = self.spec.seed
         for settings in every:
             started, scores = time.perf_counter(), []
@@ -104,8 +115,7 @@ class Trials:
                 except ValueError as problem:
                     error = str(problem)
             seconds = time.perf_counter() - started
-            outcomes.append(Outcome(settings, scores, seconds, error, metrics))
-        return outcomes
+            yield Outcome(settings, scores, seconds, error, metrics)
 
     def unsteered(self) -> dict[str, float]:
         """What a search watches beside the headline, without any steering."""
@@ -128,6 +138,7 @@ class Trials:
         outcomes, number = [], 0
         for settings, vector, error, seconds in fits:
             scores: Sequence[float] = ()
+            logprob = None
             if vector is not None:
                 own = [each.of(number) for each in found]
                 number += 1
@@ -137,9 +148,10 @@ class Trials:
                         for (log_probs, hits), start in zip(own, given, strict=True)
                     ]
                     scores = self._scores(self.measurement.score(told))
+                    logprob = sum(float(log_probs.mean()) for log_probs, _ in own) / len(own)
                 else:
                     error = f"logits are not finite at coefficient {vector.coefficient:g}"
-            outcomes.append(Outcome(settings, scores, seconds + share, error))
+            outcomes.append(Outcome(settings, scores, seconds + share, error, logprob=logprob))
         return outcomes
 
     def _scores(self, documents: Sequence[Document]) -> list[float]:

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 
-from steering.activations import mean_head_activations
+from steering.activations import BATCH, mean_head_activations, residual_norms
 from steering.conventions import Conventions
 from steering.edit import Edit
 from steering.effects import Effects, Target, indirect_effects
@@ -27,10 +27,13 @@ from steering.layout import Layout
 from steering.method import Examples, SteeringMethod, register
 from steering.prompts import correct_prompts, shuffled_prompts
 from steering.sites import resolve
-from steering.space import Choice, SearchSpace, Shape
+from steering.space import Choice, Integer, Real, SearchSpace, Shape
 from steering.vector import SteeringVector
 
 Heads = tuple[tuple[int, int], ...]
+Unit = Literal["raw", "residual"]
+
+UNITS: Mapping[Unit, str] = {"raw": "raw", "residual": "relative to the residual norm"}
 
 PUBLISHED: Mapping[tuple[int, int, int], Heads] = {
     (28, 16, 4096): (
@@ -56,7 +59,10 @@ class FunctionVector(SteeringMethod):
         top_heads: Heads chosen; None takes ceil(L * H / 51.2), about 2 %.
         heads: Chosen beforehand: `published`, or (layer, head) pairs.
         layer: 0-based block whose output is edited; None takes ceil(L / 3).
-        coefficient: Strength.
+        coefficient: Strength, in the unit.
+        unit: `raw` adds the sum of heads itself (the paper); `residual` gives it the norm of the
+            residual stream at the edited layer, at the end of the fitting prompts. Raw strengths
+            mean nothing across models: the best ones are 2 to 4 on one, beyond 64 on another.
         projection_bias: Add the projection's bias once per head, as the reference does.
         target: `first_token` (the paper) or `sequence`.
         positions: Where the vector is added.
@@ -77,6 +83,7 @@ class FunctionVector(SteeringMethod):
     heads: Literal["published"] | Heads | None = None
     layer: int | None = None
     coefficient: float = 1.0
+    unit: Unit = "raw"
     projection_bias: bool = False
     target: Target = "first_token"
     positions: str = "continuation"
@@ -84,13 +91,13 @@ class FunctionVector(SteeringMethod):
 
     @classmethod
     def search_space(cls, shape: Shape) -> SearchSpace:
-        """The layer around L / 3, the strength and the number of heads."""
-        middle = default_layer(shape.n_layers)
-        near = sorted(range(shape.n_layers), key=lambda layer: (abs(layer - middle), layer))
+        """The layer, the strength relative to the residual stream, and the number of heads."""
+        n_layers, every = shape.n_layers, shape.n_layers * shape.n_heads
         return {
-            "layer": Choice(tuple(near[:6])),
-            "coefficient": Choice((1.0, 0.5, 2.0, 4.0)),
-            "top_heads": Choice((10, 5, 20)),
+            "layer": Integer(0, int(0.75 * (n_layers - 1)), default_layer(n_layers)),
+            "coefficient": Real(0.05, 5.0, 1.0),
+            "unit": Choice(("residual",), "raw"),
+            "top_heads": Integer(2, max(2, int(0.3 * every)), 10, log=True),
         }
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
@@ -103,13 +110,20 @@ class FunctionVector(SteeringMethod):
             [layout.project(la, h, means[la, h], bias=self.projection_bias) for la, h in heads]
         ).sum(dim=0)
         layer = default_layer(layout.n_layers) if self.layer is None else self.layer
-        edit = Edit("block_output", layer, "add", tensor.cpu(), self.positions)
         facts: dict[str, Any] = {"heads": [list(head) for head in heads]}
+        if self.unit == "residual":
+            norms = residual_norms(model, tokenizer, prompts[:BATCH], bos=self.bos)
+            scale = float(norms[min(layer, layout.n_layers - 1)] / tensor.norm())
+            tensor, facts["raw_at_1"] = tensor * scale, scale
+        edit = Edit("block_output", layer, "add", tensor.cpu(), self.positions)
         if effects is not None:
             mean = effects.values.mean(dim=0)
             facts["effects"] = [[round(value, 6) for value in row] for row in mean.tolist()]
             facts["effects_path"] = effects.path
-        return self.vector([edit], model, examples, coefficient=self.coefficient, **facts)
+        unit = UNITS[self.unit]
+        return self.vector(
+            [edit], model, examples, coefficient=self.coefficient, unit=unit, **facts
+        )
 
     def informative(self, examples: Examples) -> list[str]:
         """Prompts from which the task can be told: the means are taken at their ends."""

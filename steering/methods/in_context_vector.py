@@ -25,7 +25,7 @@ from steering.edit import Edit
 from steering.errors import UnsupportedModel
 from steering.method import Examples, SteeringMethod, register
 from steering.sites import resolve
-from steering.space import Choice, SearchSpace, Shape
+from steering.space import Choice, Real, SearchSpace, Shape
 from steering.vector import SteeringVector
 
 
@@ -64,7 +64,7 @@ class InContextVector(SteeringMethod):
     def search_space(cls, shape: Shape) -> SearchSpace:
         """The strength, the contrast, the direction and the number of last tokens."""
         return {
-            "coefficient": Choice((0.1, 0.05, 0.2, 0.4, 0.8, 1.6)),
+            "coefficient": Real(0.005, 1.0, 0.1),
             "contrast": Choice(("pairs", "off_task")),
             "direction": Choice(("mean_plus_pc1", "mean")),
             "last_k": Choice((1, 4)),

@@ -91,11 +91,11 @@ def test_an_interrupted_search_loses_no_other(
     searched: list[str] = []
     search = Trials.search
 
-    def interrupted(trials: Trials) -> Any:
+    def interrupted(trials: Trials, *asked: Any) -> Any:
         if len(searched) == 1:
             raise KeyboardInterrupt
         searched.append(trials.method)
-        return search(trials)
+        return search(trials, *asked)
 
     monkeypatch.setattr(Trials, "search", interrupted)
     assert compare(checkpoint, pairs, tmp_path) == 130

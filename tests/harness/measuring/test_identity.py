@@ -15,6 +15,7 @@ from harness.measuring.sources import Sources
 from harness.measuring.spec import Arm
 from harness.tuning.chosen import Tuner
 from harness.tuning.searches import Searches
+from harness.tuning.trials import searched as searched_space
 from steering.method import Examples
 
 YAML = """
@@ -153,13 +154,13 @@ def test_searches_and_measurements_are_made_anew(
         spec = own.spec("colours", arm, budget=1)
         tuner = Tuner(own, tmp_path)
         tuner.searches = Searches(tmp_path / "searches")
-        inner = tuner.search
+        inner, space = tuner.search, searched_space(str(arm.method), own.lm.model)
 
         def noted() -> object:
             searched.append(spec.run_id)
             return inner(spec)
 
-        path = tmp_path / "searches" / f"{tuner.searches._key(spec)}.json"
+        path = tmp_path / "searches" / f"{tuner.searches._key(spec, space)}.json"
         if not path.exists():
             noted()
         return spec.run_id

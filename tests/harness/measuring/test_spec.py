@@ -103,7 +103,13 @@ def test_no_arms_at_all(names: list[str]) -> None:
 def test_run_id_is_the_hash_of_what_is_said_here() -> None:
     """Written out by hand: a changed layout of specs would orphan every record on disk."""
     said = {
-        "arm": {"name": "fv", "prompting": "zero_shot", "method": "fv", "matched": None},
+        "arm": {
+            "name": "fv",
+            "prompting": "zero_shot",
+            "method": "fv",
+            "matched": None,
+            "default": False,
+        },
         "budget": 24,
         "chat_template": False,
         "dose": None,

@@ -83,7 +83,7 @@ def test_table_csv_and_map(
         (["--layers", "99"], "layer 99: the model has layers 0 to"),
         (["--method", "icv", "--heads", "3"], "'icv' has no such setting"),
         (["--method", "icv", "--layers", "0"], "has no layer to be moved"),
-        (["--coefficients", "nan"], "not finite"),
+        (["--coefficients", "nan"], "not a list of numbers"),
         (["--method", "fvv"], "Did you mean 'fv'"),
     ],
 )

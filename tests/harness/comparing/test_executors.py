@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import steering.method
 from harness.cli import main
 from harness.comparing import on_ray
 from harness.comparing.ledger import CELLS, PLAN, Ledger
@@ -41,8 +42,12 @@ def command(checkpoint: Path, tmp_path: Path) -> list[str]:
 
 
 def test_a_cell_that_fails_is_said_and_the_others_go_on(
-    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(steering.method, "_registered", dict(steering.method._registered))
     method = tmp_path / "broken_method.py"
     method.write_text(BROKEN)
     more = ["--include_method", str(method), "--arms", "zero_shot,broken,icv"]

@@ -7,7 +7,7 @@ documents. They are counted alike, however cheap some of them are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -191,7 +191,8 @@ def search(
         budget: Configurations tried; fewer only where the space holds fewer.
         seed: Seed of the draws.
         batch: Configurations that are measured together.
-        kept: Those that need not be measured again.
+        kept: Those that need not be measured again. A batch is kept as a whole: the last digits of
+            a score depend on what it was measured with.
     """
     if budget < 1:
         raise UsageError(f"--budget {budget}: at least 1 configuration is needed")
@@ -199,17 +200,24 @@ def search(
     trials: list[Trial] = []
     documents = 0
     while asked := asker.ask(min(batch, budget - len(trials))):
-        known = [kept.get(settings) if kept else None for settings in asked]
-        outcomes = iter(measure([own for own, old in zip(asked, known, strict=True) if not old]))
-        for settings, old in zip(asked, known, strict=True):
-            if old:
-                trial, number = old
-            else:
-                outcome = next(outcomes)
-                trial, number = outcome.trial(), len(outcome.scores)
-                if kept:
-                    kept.add(settings, trial, number)
+        for settings, (trial, number) in zip(asked, _measured(asked, measure, kept), strict=True):
             asker.tell(settings, trial.rank(higher_is_better))
             trials.append(trial)
             documents = max(documents, number)
     return Search(dict(space), budget, metric, higher_is_better, documents, tuple(trials))
+
+
+def _measured(
+    asked: list[Settings], measure: Callable[[list[Settings]], Iterable[Outcome]], kept: Kept | None
+) -> Iterator[tuple[Trial, int]]:
+    """The trials of a batch with their numbers of documents, each kept as soon as it is there."""
+    known = [kept.get(settings) if kept else None for settings in asked]
+    whole = [trial for trial in known if trial]
+    if len(whole) == len(asked):
+        yield from whole
+        return
+    for settings, outcome in zip(asked, measure(asked), strict=True):
+        found = outcome.trial(), len(outcome.scores)
+        if kept:
+            kept.add(settings, *found)
+        yield found

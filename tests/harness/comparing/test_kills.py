@@ -8,10 +8,12 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness.cli import main
 from reports.files import abandoned
@@ -21,17 +23,22 @@ MOMENTS = 25
 
 
 @pytest.fixture
-def command(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def command(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[str]]:
     """A small comparison; one figure stands for all, which are written alike."""
     from reports import plots
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # a forked process has none of its parent's, and would wait for them
     monkeypatch.setattr(plots, "FIGURES", {"overview": plots.FIGURES["overview"]})
     pairs = tmp_path / "tiny-pairs.json"
     pairs.write_text(json.dumps([{"input": f"in{i}", "output": f"out{i}"} for i in range(40)]))
-    return [
+    yield [
         "compare", "--model", "hf", "--model_args", f"pretrained={checkpoint},dtype=float32",
         "--data", str(pairs), "--arms", "zero_shot,fv", "--budget", "2", "--limit", "3", "-o",
     ]  # fmt: skip
+    torch.set_num_threads(threads)
 
 
 def found(out: Path) -> dict[str, Any]:

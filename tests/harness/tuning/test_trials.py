@@ -195,3 +195,22 @@ def test_trials_of_a_product_keep_its_factors(session: Session) -> None:
     kept = search({"coefficient": Choice((0.4,))}, lambda _: [outcome], metric="joint", budget=1)
     again = Search.from_json(json.loads(json.dumps(kept.as_json())))
     assert again.trials[0].metrics == outcome.metrics
+
+
+def test_a_batch_that_was_interrupted_is_measured_as_a_whole(tmp_path: Path) -> None:
+    batches: list[int] = []
+
+    def measure(every: list[dict[str, float]]) -> Iterator[Outcome]:
+        batches.append(len(every))
+        for number, settings in enumerate(every):
+            if len(batches) == 2 and number == 1:
+                raise KeyboardInterrupt
+            yield Outcome(settings, (peak(settings),), 0.1)
+
+    file = tmp_path / "trials.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        search(SPACE, measure, metric="acc", budget=9, batch=3, kept=KeptTrials(file))
+    found = search(SPACE, measure, metric="acc", budget=9, batch=3, kept=KeptTrials(file))
+    assert batches == [3, 3, 3, 3], "the first batch once, the second again and whole"
+    whole = search(SPACE, scored, metric="acc", budget=9, batch=3)
+    assert [trial.settings for trial in found.trials] == [t.settings for t in whole.trials]

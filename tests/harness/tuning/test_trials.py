@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UsageError
 from harness.lm.loading import load
 from harness.measuring.session import Session
 from harness.measuring.sources import Sources
@@ -19,7 +18,7 @@ from harness.tuning.chosen import Tuner
 from harness.tuning.search import Outcome, Search, search
 from harness.tuning.searches import KeptTrials
 from harness.tuning.trials import Trials, searched
-from steering import Choice, Integer, Real, SteeringVector
+from steering import Choice, Real, SteeringVector
 
 SPACES = {
     "fv": [{"layer": la, "coefficient": c, "mean_prompts": 8, "effect_prompts": 2, "shots": 2}
@@ -123,36 +122,6 @@ def test_a_search_learns_where_good_configurations_lie() -> None:
                  for _ in range(48)]  # fmt: skip
         drawn.append(max(map(peak, blind)))
     assert sum(reached) > sum(drawn)
-
-
-def test_a_space_no_larger_than_the_budget_is_tried_whole() -> None:
-    space = {"layer": Choice((2, 0, 1)), "heads": Integer(1, 3, 2)}
-    outcome = lambda every: [Outcome(s, (0.0,), 0.1) for s in every]  # noqa: E731
-    found = search(space, outcome, metric="acc", budget=24)
-    assert len({json.dumps(trial.settings) for trial in found.trials}) == 9
-
-
-def test_equal_scores_are_told_apart_by_the_likelihood_of_the_answers() -> None:
-    def measure(every: list[dict[str, float]]) -> list[Outcome]:
-        return [Outcome(s, (0.5,), 0.1, logprob=-s["coefficient"]) for s in every]
-
-    found = search(SPACE, measure, metric="acc", budget=8)
-    least = min(trial.settings["coefficient"] for trial in found.trials)
-    assert found.chosen.settings["coefficient"] == least
-
-
-def test_the_reason_is_told_when_nothing_can_be_measured() -> None:
-    broken = lambda every: [Outcome(s, (), 0.1, "no luck\ntoday") for s in every]  # noqa: E731
-    found = search(SPACE, broken, metric="acc", budget=2)
-    assert math.isnan(found.trials[0].score)
-    with pytest.raises(UsageError, match="the first one: no luck today"):
-        _ = found.chosen
-
-
-def test_a_chosen_value_at_the_end_of_its_range_is_named() -> None:
-    space = {"layer": Integer(0, 2, 1), "coefficient": Real(0.5, 4.0, 1.0)}
-    best = lambda every: [Outcome(s, (s["layer"],), 0.1) for s in every]  # noqa: E731
-    assert search(space, best, metric="acc", budget=12).edges["layer"] == "highest"
 
 
 def test_what_an_interrupted_search_measured_is_not_measured_again(tmp_path: Path) -> None:

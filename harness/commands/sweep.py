@@ -35,7 +35,8 @@ def options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--layers", type=numbers, default=(), metavar="N,...",
-        help="0-based blocks (default: all; a method that edits every layer stays where it is)",
+        help="0-based blocks (default: all; a method with a layer setting is fitted for each, and "
+        "one that edits every layer stays where it is)",
     )  # fmt: skip
     group.add_argument(
         "--coefficients", type=reals, default=COEFFICIENTS, metavar="X,...",

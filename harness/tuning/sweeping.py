@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,9 +16,13 @@ from steering.sweep import grid, sweep
 if TYPE_CHECKING:
     from harness.measuring.spec import RunSpec
     from harness.tuning.chosen import Tuner
+    from steering import Examples, SteeringVector
 
 HEADS = "top_heads"
 """The setting that `--heads` varies."""
+
+LAYER = "layer"
+"""The setting that `--layers` varies, where a method has it."""
 
 
 def sweep_task(
@@ -39,7 +43,7 @@ def sweep_task(
         spec: The task, its prompting, shots and seed.
         method: A registered method.
         settings: Its settings; those of the grid are replaced.
-        layers: 0-based blocks; empty takes all, or the vector's own if it has several edits.
+        layers: 0-based blocks; empty takes all, or the vector's own if it cannot be moved.
         coefficients: Strengths.
         heads: Numbers of heads; empty leaves the setting as it is.
         split: `validation` or `test`.
@@ -63,11 +67,9 @@ def sweep_task(
     vectors = []
     for number in heads or (None,):
         own = {**settings, **({HEADS: number} if number is not None else {}), "seed": spec.seed}
-        vector = tuner.fitter.fit(method, own, session.examples(spec.task)).vector
-        one = len(vector.edits) == 1
-        chosen = layers or (range(n_layers) if one else ())
-        vectors += grid(vector, chosen, coefficients)
-        places += [(number, la, c) for la in (*chosen,) or (None,) for c in coefficients]
+        for layer, vector in _placed(tuner, method, own, session.examples(spec.task), layers):
+            vectors += [vector.with_coefficient(c) for c in coefficients]
+            places += [(number, layer, c) for c in coefficients]
     task = session.task(spec, Arm(spec.arm.prompting, spec.arm.prompting), split=split)
     measurement = Measurement(
         session.lm, task, limit=session.limit, chat_template=session.chat_template
@@ -80,3 +82,21 @@ def sweep_task(
          "n": len(found)}
         for (number, layer, c), a, s in zip(places, acc.tolist(), logprob.tolist(), strict=True)
     ]  # fmt: skip
+
+
+def _placed(
+    tuner: Tuner, method: str, settings: dict[str, Any], examples: Examples, layers: Sequence[int]
+) -> Iterator[tuple[int | None, SteeringVector]]:
+    """The vector at every layer: made for it where the method has such a setting, else moved.
+
+    What is read at a layer, or scaled to it, is another vector at another one.
+    """
+    fit = tuner.fitter.fit
+    every = range(resolve(tuner.session.lm.model).n_layers)
+    if hasattr(get(method), LAYER):
+        for layer in layers or every:
+            yield layer, fit(method, {**settings, LAYER: layer}, examples).vector
+        return
+    vector = fit(method, settings, examples).vector
+    chosen = layers or (every if len(vector.edits) == 1 else ())
+    yield from zip(chosen or (None,), grid(vector, chosen, (vector.coefficient,)), strict=True)

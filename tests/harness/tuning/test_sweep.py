@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import json
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from harness.measuring.sources import Sources
 from harness.measuring.spec import Arm
 from harness.tuning.chosen import Tuner
 
+FEW = {"mean_prompts": 8, "effect_prompts": 2, "shots": 2}
 PAIRS = [{"input": f"in{i}", "output": f"out{i % 3}"} for i in range(40)]
 
 
@@ -35,11 +35,18 @@ def swept(checkpoint: Path, pairs: Path, out: Path, *more: str) -> list[dict[str
 
 @pytest.mark.parametrize(
     ("method", "settings"),
-    [("fv", {"mean_prompts": 8, "effect_prompts": 2, "shots": 2}), ("icv", {"pairs": 8})],
+    [
+        ("fv", FEW),
+        ("fv", {**FEW, "unit": "residual"}),
+        ("caa", {}),
+        ("task_vector", {"shots": 2}),
+        ("icv", {"pairs": 8}),
+    ],
 )
 def test_cells_are_what_lm_eval_finds(
-    checkpoint: Path, pairs: Path, tmp_path: Path, method: str, settings: dict[str, int]
+    checkpoint: Path, pairs: Path, tmp_path: Path, method: str, settings: dict[str, object]
 ) -> None:
+    """A vector that is read at a layer, or scaled to it, is made for each."""
     said = ",".join(f"{key}={value}" for key, value in settings.items())
     grid = ["--coefficients", "0,1,-4,64", "--settings", said, "--split", "test"]
     cells = swept(checkpoint, pairs, tmp_path / "sweep", "--method", method, *grid)
@@ -47,14 +54,13 @@ def test_cells_are_what_lm_eval_finds(
     session = Session(lm, "hf", {}, Sources(data=(str(pairs),)))
     name = session.sources.select(None, None)[0]
     fitter = Tuner(session).fitter
-    vector = fitter.fit(method, {**settings, "seed": 0}, session.examples(name)).vector
+    layered = method != "icv"
     spec = session.spec(name, Arm("zero_shot"))
-    assert len(cells) == 4 * (lm.model.config.num_hidden_layers if method == "fv" else 1)
+    assert len(cells) == 4 * (lm.model.config.num_hidden_layers if layered else 1)
     for cell in cells:
-        own = vector.with_coefficient(float(cell["coefficient"]))
-        if cell["layer"]:
-            edit = dataclasses.replace(own.edits[0], layer=int(cell["layer"]))
-            own = dataclasses.replace(own, edits=(edit,))
+        here = {"layer": int(cell["layer"])} if layered else {}
+        made = fitter.fit(method, {**settings, **here, "seed": 0}, session.examples(name))
+        own = made.vector.with_coefficient(float(cell["coefficient"]))
         task = session.task(spec, Arm("zero_shot"))
         measured = session.measure({name: task}, {name: own})[name]
         assert float(cell["acc"]) == pytest.approx(measured.metrics["acc"].value)

@@ -16,14 +16,19 @@ from typing import Any
 PACKAGES = ("steergauge", "torch", "transformers", "lm-eval", "datasets", "numpy", "scikit-learn")
 
 
-@cache
 def provenance() -> dict[str, Any]:
-    """Versions, commit, command line, host and date of this process."""
+    """Versions, commit, command line, host and date of a measurement that is done now."""
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+    return {**_process(), "date": now}
+
+
+@cache
+def _process() -> dict[str, Any]:
+    """What stays the same in this process."""
     return {
         "command": shlex.join(["steergauge", *sys.argv[1:]]),
         "commit": _git("rev-parse", "HEAD"),
         "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "host": {
             "cores": _cores(),
             "machine": platform.machine(),

@@ -56,6 +56,11 @@ def fixed(digits: int = 3) -> Callable[[Any], str]:
     return lambda value: f"{value:.{digits}f}"
 
 
+def three_digits(value: float) -> str:
+    """A number of any size with three significant digits."""
+    return f"{value:.3g}"
+
+
 def signed(value: float) -> str:
     """A difference."""
     return f"{value:+.3f}".replace("-", "−")

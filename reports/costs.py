@@ -69,8 +69,7 @@ def arm_cost(comparison: Comparison, arm: str, tasks: Sequence[str]) -> Row:
 
 
 def _mean_dose(records: Sequence[Record], key: str) -> float | None:
-    found = [r.fit["dose"][key] for r in records if r.fit and "dose" in r.fit]
-    return sum(found) / len(found) if found else None
+    return _mean([r.fit["dose"][key] for r in records if r.fit and "dose" in r.fit])
 
 
 def _total(records: Sequence[Record], key: str, fits: int) -> float | None:

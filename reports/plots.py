@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
-from reports import figures_method, figures_quality
+from reports import figures_method, figures_quality, figures_search
 from reports.comparison import Comparison
 from reports.files import write_atomically
 
@@ -66,8 +66,9 @@ FIGURES: dict[str, Draw] = {
     "tasks": figures_quality.tasks,
     "pareto": figures_quality.pareto,
     "cost": figures_quality.cost,
-    "layers": figures_method.layers,
-    "coefficients": figures_method.coefficients,
+    "search": figures_search.search,
+    "layers": figures_search.layers,
+    "coefficients": figures_search.coefficients,
     "heads": figures_method.heads,
 }
 

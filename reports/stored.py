@@ -98,11 +98,22 @@ class SamplesFile(TypedDict):
 
 
 class FitFacts(TypedDict):
-    """What a vector says of its making."""
+    """What a vector says of its making; `raw_at_1`: the raw strength of a relative one of 1."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
+    raw_at_1: NotRequired[Number]
     effects: NotRequired[Annotated[list[list[Number]], AfterValidator(_rectangular)] | None]
     heads: NotRequired[list[Annotated[list[Count], Len(2, 2)]] | None]
+
+
+class StoredDose(TypedDict):
+    """`harness.measuring.dose.Dose`; earlier versions knew no norms."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    kl: Number
+    shift: Number
+    moved: NotRequired[Number]
+    norm: NotRequired[Number]
 
 
 class StoredFit(TypedDict):
@@ -111,7 +122,9 @@ class StoredFit(TypedDict):
     __pydantic_config__ = OPEN  # type: ignore[misc]
     bytes: Count
     norm: NotRequired[Number]
-    dose: NotRequired[dict[str, Any]]
+    coefficient: NotRequired[Number]
+    unit: NotRequired[str]
+    dose: NotRequired[StoredDose]
     provenance: NotRequired[FitFacts]
 
 
@@ -135,6 +148,8 @@ class StoredTuning(TypedDict):
     higher_is_better: bool
     budget: int
     documents: Count
+    space: NotRequired[dict[str, Any]]
+    edges: NotRequired[dict[str, Literal["lowest", "highest"]]]
     unsteered: NotRequired[dict[str, Number] | None]
 
 

@@ -86,8 +86,7 @@ def tables(comparison: Comparison) -> list[Table]:
             found.append(difference_table(comparison, suite, *DUEL))
         more = (price_table, agreement_table, whole_table, seeds_table)
         found += filter(None, (make(comparison, suite) for make in more))
-    judged, chosen = judge_table(comparison), settings_table(comparison)
-    return [*found, *([judged] if judged else []), *([chosen] if chosen.rows else [])]
+    return [*found, *filter(None, (judge_table(comparison), settings_table(comparison)))]
 
 
 def _chapter(
@@ -164,7 +163,10 @@ def _markdown(comparisons: Sequence[Comparison], chapters: Sequence[Chapter], ou
         parts += [f"> **Note.** {markdown(warning)}" for warning in chapter.warnings]
         parts.append("\n".join(f"- {markdown(line)}" for line in summary(comparison)))
         parts += [_shown(figure, out) for figure in chapter.figures[:1]]
-        parts += [f"### {markdown(t.title)}\n\n{t.markdown()}\n\n{t.note}" for t in chapter.tables]
+        parts += [
+            f"### {markdown(t.title)}\n\n{t.markdown()}\n\n{markdown(t.note)}"
+            for t in chapter.tables
+        ]
         parts += [_shown(figure, out) for figure in chapter.figures[1:]]
         if chapter.samples:
             parts.append("### Samples")

@@ -4,7 +4,9 @@ A coefficient of 1 means something else for every method; equal doses do not. Me
 sentences whose first half counts as the prompt, at the positions that predict the second half:
 
     kl      mean KL(unsteered || steered) of the next token, in nats
-    shift   mean |h' - h| / |h| of the residual stream after the last edited block
+    shift   mean |h' - h| / |h| of the residual stream h after the last edited block
+    moved   mean |h' - h| there
+    norm    mean |h| there, unsteered
 """
 
 from __future__ import annotations
@@ -61,10 +63,14 @@ class Dose:
     Attributes:
         kl: Nats per token.
         shift: Relative to the norm of the residual stream.
+        moved: Norm of what is added to the residual stream, as it is.
+        norm: Norm of the residual stream without it.
     """
 
     kl: float
     shift: float
+    moved: float
+    norm: float
 
 
 class Gauge:
@@ -94,8 +100,9 @@ class Gauge:
         with vector.attached(self.model) as attachment, attachment.lengths(*lengths):
             after, moved = self._read(layer)
         kl = F.kl_div(after, before, log_target=True, reduction="none").sum(-1).mean()
-        shift = ((moved - states).norm(dim=-1) / states.norm(dim=-1)).mean()
-        return Dose(float(kl), float(shift))
+        added, norm = (moved - states).norm(dim=-1), states.norm(dim=-1)
+        shift = (added / norm).mean()
+        return Dose(float(kl), float(shift), float(added.mean()), float(norm.mean()))
 
     @torch.no_grad()
     def _read(self, layer: int) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,9 @@ from steering.space import from_json, to_json
 WEIGHT = 1e6
 """How much more the score counts than what decides between equal ones."""
 
+EDGE = 0.05
+"""How near to an end of its range, as a share of it, a number is at the edge of its space."""
+
 UNMEASURED = -1e12
 """What a configuration counts as that could not be measured: worse than all others."""
 
@@ -96,10 +99,10 @@ class Search:
         found = {}
         for name, value in self.chosen.settings.items():
             own = self.space.get(name)
-            if isinstance(own, Integer | Real) and own.low < own.high:
-                ends = {own.low: "lowest", own.high: "highest"}
-                if value in ends:
-                    found[name] = ends[value]
+            if isinstance(own, Integer | Real) and own.low <= value <= own.high > own.low:
+                place, margin = _place(own, value), EDGE if isinstance(own, Real) else 0.0
+                if not margin < place < 1 - margin:
+                    found[name] = "lowest" if place < 0.5 else "highest"
         return found
 
     @property
@@ -125,6 +128,13 @@ class Search:
         trials = tuple(read_trial(trial) for trial in own.pop("trials"))
         space = {name: from_json(each) for name, each in own.pop("space").items()}
         return cls(space=space, trials=trials, **own)
+
+
+def _place(own: Integer | Real, value: float) -> float:
+    """Where a value lies between the ends of its range, 0 to 1, on the scale of the draws."""
+    if own.log:
+        return math.log(value / own.low) / math.log(own.high / own.low)
+    return (value - own.low) / (own.high - own.low)
 
 
 def read_trial(content: Mapping[str, Any]) -> Trial:

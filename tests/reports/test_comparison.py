@@ -97,6 +97,7 @@ def test_tables_of_the_duel_and_of_the_settings() -> None:
     expected = comparison.difference("fv", "icv", tasks=["antonym"])
     assert duel.rows[0]["difference"] == expected.value
     chosen = settings_table(comparison)
+    assert chosen is not None
     assert {(row["task"], row["arm"]) for row in chosen.rows} == {
         (task, arm) for task in ("antonym", "present-past", "formality") for arm in ("fv", "icv")
     }

@@ -34,11 +34,11 @@ def adding(change: torch.Tensor, kept: list[torch.Tensor]) -> Callable[..., obje
 
 
 @torch.no_grad()
-def by_hand(gauge: Gauge, steered: SteeringVector) -> tuple[float, float]:
+def by_hand(gauge: Gauge, steered: SteeringVector) -> tuple[float, float, float]:
     """One sentence at a time, with a hook of this test's own and the definition of KL."""
     model, edit = gauge.model, steered.edits[0]
     block = model.get_decoder().layers[0]
-    kls, shifts = [], []
+    kls, shifts, norms = [], [], []
     for row, total in zip(gauge.inputs["input_ids"], gauge.totals.tolist(), strict=True):
         ids = row[None, :total]
         start = (total + 1) // 2 - 1
@@ -54,21 +54,24 @@ def by_hand(gauge: Gauge, steered: SteeringVector) -> tuple[float, float]:
             kls.append(float((p[t] * (p[t] / q[t]).log()).sum()))
             difference = (states[1][t] - states[0][t]).norm() / states[0][t].norm()
             shifts.append(float(difference))
-    return sum(kls) / len(kls), sum(shifts) / len(shifts)
+            norms.append(float(states[0][t].norm()))
+    return sum(kls) / len(kls), sum(shifts) / len(shifts), sum(norms) / len(norms)
 
 
 def test_a_dose_is_what_a_loop_finds(gauge: Gauge) -> None:
     steered = vector(gauge, 0.7)
-    kl, shift = by_hand(gauge, steered)
+    kl, shift, norm = by_hand(gauge, steered)
     found = gauge.measure(steered)
     assert found.kl == pytest.approx(kl, rel=1e-4)
     assert found.shift == pytest.approx(shift, rel=1e-4)
+    assert found.norm == pytest.approx(norm, rel=1e-4)
+    assert found.moved == pytest.approx(0.7 * steered.norm, rel=1e-4)
     assert kl > 0.01
 
 
 def test_no_vector_no_dose(gauge: Gauge) -> None:
     found = gauge.measure(vector(gauge, 0.0))
-    assert (found.kl, found.shift) == (0, 0)
+    assert (found.kl, found.shift, found.moved) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("wanted", [0.05, 0.2])

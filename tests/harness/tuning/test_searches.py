@@ -173,6 +173,11 @@ def test_values_at_the_edge_are_said() -> None:
         "layer": "highest", "coefficient": "lowest",
     }  # fmt: skip
     assert found_of(({"layer": 8, "coefficient": 1.0}, 1.0, None)).edges == {}
+    assert found_of(({"layer": 1, "coefficient": 9.0}, 1.0, None)).edges == {
+        "coefficient": "highest"  # a twentieth of the two orders of magnitude is a factor of 1.26
+    }
+    assert found_of(({"layer": 1, "coefficient": 7.5}, 1.0, None)).edges == {}
+    assert found_of(({"layer": 1, "coefficient": -8.0}, 1.0, None)).edges == {}  # a published one
     one = Search({"layer": Integer(0, 0, 0)}, 1, "acc", True, 1, (found_of(
         ({"layer": 0}, 1.0, None)).trials))  # fmt: skip
     assert one.edges == {}

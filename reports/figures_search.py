@@ -1,0 +1,174 @@
+"""Figures of how methods answer to their settings, from what searches recorded."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import NullFormatter
+
+from reports.columns import suite_title
+from reports.comparison import Comparison
+from reports.record import number
+from reports.trials import best, curve, inside, strength, tuned
+
+Made = tuple[Canvas, str, str]
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+
+FEW = 12
+"""Distinct strengths that are shown as they are; more are drawn from a range, and are grouped."""
+
+LEGIBLE = 14
+"""Layers of a map whose cells are labelled."""
+
+
+def search(comparison: Comparison) -> Made | None:
+    """The best validation score so far, one line per method, one panel per suite."""
+    found: dict[str, dict[str, list[list[float]]]] = {}
+    for record in tuned(comparison):
+        methods = found.setdefault(record.spec["suite"], {})
+        methods.setdefault(record.arm, []).append(curve(record))
+    if not any(len(own) > 1 for lines in found.values() for arm in lines.values() for own in arm):
+        return None
+    canvas = Canvas(figsize=(3.9 * len(found), 3.1))
+    axes = canvas.subplots(1, len(found), squeeze=False, sharey=True)[0]
+    for axis, (suite, methods) in zip(axes, found.items(), strict=True):
+        for place, (method, lines) in enumerate(sorted(methods.items())):
+            length = max(map(len, lines))
+            whole = [line + line[-1:] * (length - len(line)) for line in lines if line]
+            mean = np.mean(np.array(whole), axis=0)  # undefined until every task has a score
+            axis.plot(
+                range(1, length + 1), mean, color=COLOURS[place % len(COLOURS)], label=method,
+                drawstyle="steps-post",
+            )  # fmt: skip
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.set_title(suite_title(suite))
+        axis.set_xlabel("configurations (log scale)")
+    axes[0].set_ylabel("best validation score so far")
+    axes[-1].legend(fontsize=7.5, frameon=False)
+    caption = (
+        "What more configurations bring: the best validation score so far, mean over tasks and "
+        "fits. The first configuration is the method's published one. A line that still rises at "
+        "its end asks for a larger budget."
+    )
+    return canvas, "What the search finds", caption
+
+
+def layers(comparison: Comparison) -> Made | None:
+    """Best validation score by layer and coefficient."""
+    cells: dict[tuple[str, str], dict[tuple[int, float], list[float]]] = {}
+    groups = _grouping(comparison, 1)
+    for record in tuned(comparison):
+        own: dict[tuple[int, float], list[Any]] = defaultdict(list)
+        for trial in inside(record):
+            layer, coefficient = number(trial["settings"].get("layer")), strength(trial)
+            if math.isfinite(layer + coefficient):
+                own[int(layer), groups[record.arm](coefficient)].append(trial)
+        found = cells.setdefault((record.arm, record.spec["suite"]), {}) if own else {}
+        for place, trials in own.items():
+            found.setdefault(place, []).append(best(record, trials))
+    if not cells:
+        return None
+    canvas = Canvas(figsize=(4.2 * len(cells), 3.2))
+    axes = canvas.subplots(1, len(cells), squeeze=False)[0]
+    for axis, ((method, suite), found) in zip(axes, cells.items(), strict=True):
+        rows = sorted({layer for layer, _ in found})
+        columns = sorted({coefficient for _, coefficient in found})
+        grid = np.full((len(rows), len(columns)), np.nan)
+        for (layer, coefficient), scores in found.items():
+            grid[rows.index(layer), columns.index(coefficient)] = np.mean(scores)
+        _heat(axis, grid)
+        axis.set_xticks(range(len(columns)), [f"{c:.2g}" for c in columns])
+        axis.set_yticks(range(len(rows)), rows)
+        axis.set_title(f"{method}, {suite_title(suite)}")
+        axis.set_xlabel("coefficient")
+        axis.set_ylabel("layer")
+    caption = (
+        "Validation score by layer and coefficient: on each task the best of the configurations "
+        "that tuning tried there (coefficients to the nearest power of two), then the mean over "
+        "the tasks that have some; empty cells were not drawn. The published settings are left out "
+        "where their coefficient has another unit."
+    )
+    return canvas, "Layer and coefficient", caption
+
+
+def _heat(axis: Any, grid: np.ndarray[Any, Any]) -> None:
+    axis.imshow(grid, cmap="viridis", aspect="auto", vmin=0, vmax=max(1e-9, np.nanmax(grid)))
+    axis.grid(visible=False)
+    if len(grid) > LEGIBLE:
+        axis.tick_params(axis="y", labelsize=6)
+    middle = np.nanmax(grid) * 0.6
+    for (row, column), value in np.ndenumerate(grid):
+        if not np.isnan(value):
+            axis.text(
+                column, row, f"{value:.2f}".replace("0.", "."), ha="center", va="center",
+                fontsize=8 if len(grid) <= LEGIBLE else 5,
+                color="black" if value > middle else "white",
+            )  # fmt: skip
+
+
+def coefficients(comparison: Comparison) -> Made | None:
+    """Validation score by coefficient, one line per method, one panel per suite."""
+    scores: dict[str, dict[str, dict[float, list[list[float]]]]] = {}
+    groups = _grouping(comparison, 2)
+    for record in tuned(comparison):
+        own: dict[float, list[float]] = defaultdict(list)
+        for trial in inside(record):
+            if strength(trial) > 0:  # the axis is logarithmic
+                own[groups[record.arm](strength(trial))].append(float(trial["score"]))
+        found = scores.setdefault(record.spec["suite"], {}).setdefault(
+            record.arm, defaultdict(list)
+        )
+        for coefficient, reached in own.items():
+            found[coefficient].append(reached)
+    if not any(found for methods in scores.values() for found in methods.values()):
+        return None
+    canvas = Canvas(figsize=(3.9 * len(scores), 3.1))
+    axes = canvas.subplots(1, len(scores), squeeze=False, sharey=True)[0]
+    for axis, (suite, methods) in zip(axes, scores.items(), strict=True):
+        for place, (method, found) in enumerate(sorted(methods.items())):
+            xs = sorted(found)
+            top = [np.mean([max(task) for task in found[x]]) for x in xs]
+            mean = [np.mean([np.mean(task) for task in found[x]]) for x in xs]
+            shade = COLOURS[place % len(COLOURS)]
+            axis.plot(xs, mean, "o-", color=shade, label=f"{method}, mean", markersize=4)
+            axis.plot(xs, top, "^:", color=shade, label=f"{method}, highest", markersize=4)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_title(suite_title(suite))
+        axis.set_xlabel("coefficient (log scale)")
+    axes[0].set_ylabel("validation score")
+    axes[-1].legend(fontsize=7.5, frameon=False)
+    caption = (
+        "Validation score of the configurations that tuning tried, by coefficient (to the nearest "
+        "half power of two): on each task the mean and the highest over the other settings, then "
+        "the mean over tasks. Coefficients of different methods have different units; the "
+        "published settings are left out where theirs is another than the search's."
+    )
+    return canvas, "Response to the coefficient", caption
+
+
+def _grouping(comparison: Comparison, parts: int) -> dict[str, Callable[[float], float]]:
+    """By arm, what strengths are shown at: parts of powers of two where they are many."""
+    every: dict[str, set[float]] = defaultdict(set)
+    for record in tuned(comparison):
+        every[record.arm] |= {strength(trial) for trial in inside(record)}
+    return {arm: _rounded(parts) if _many(found) else float for arm, found in every.items()}
+
+
+def _many(strengths: Iterable[float]) -> bool:
+    return len([c for c in strengths if not math.isnan(c)]) > FEW
+
+
+def _rounded(parts: int) -> Callable[[float], float]:
+    def nearest(value: float) -> float:
+        size = 2.0 ** (round(parts * math.log2(abs(value))) / parts) if value else 0.0
+        return math.copysign(size, value)
+
+    return nearest

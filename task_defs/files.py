@@ -104,7 +104,8 @@ def _decode(text: str, start: int) -> tuple[Any, int]:
     try:
         return _DECODER.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        raise Unreadable(f"line {error.lineno}: not JSON: {error.msg}") from error
+        line = text.count("\n", 0, len(text[: error.pos].rstrip())) + 1  # where the fault begins
+        raise Unreadable(f"line {line}: not JSON: {error.msg}") from error
     except (ValueError, RecursionError) as error:
         line, reason = text.count("\n", 0, start) + 1, " ".join(str(error).split())
         raise Unreadable(f"line {line}: not JSON: {reason}") from error

@@ -2,8 +2,8 @@
 
 An outside file is one of
 
-* JSON lines of `{"text": ..., "label": 0 or 1}`, 1 for the wanted style;
-* JSON lines of `{"input": unwanted, "output": wanted}`, as tasks have them;
+* JSON of `{"text": ..., "label": 0 or 1}`, 1 for the wanted style, in lines or one list;
+* JSON of `{"input": unwanted, "output": wanted}`, as tasks have them;
 * a table (`.tsv`, `.csv`) with a header: the columns `text` and `label`, or an unwanted text in the
   first column and wanted ones in the others, empty cells left out (as ParaDetox is published);
 * tab-separated lines whose file's name ends in `.0` or `.1`, as Yelp's and other style data are
@@ -13,10 +13,17 @@ An outside file is one of
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .texts import DATA, BadBehaviour, Labelled, words
+from .texts import DATA, BadBehaviour, Labelled, text, words
+
+if TYPE_CHECKING:
+    from task_defs.files import Unreadable, json_values, read_text
+else:  # the folder above, by the package name that `utils` makes
+    from .files import Unreadable, json_values, read_text
 
 LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
 TABLES = {".tsv": "\t", ".csv": ","}
@@ -40,62 +47,63 @@ def read_labelled(path: Path) -> list[Labelled]:
         BadBehaviour: A file of another kind, or with one style only; the message names the line.
     """
     try:
-        content = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadBehaviour(f"{path}: cannot be read: {error}") from error
-    if path.suffix in (".0", ".1"):
-        rows = _columns(content, int(path.suffix[1]))
-    elif path.suffix in TABLES:
-        rows = _table(path, content, TABLES[path.suffix])
-    else:
-        rows = _json(path, content)
-    found = [(text.strip(), label) for text, label in rows if words(text)]
+        found = [(each.strip(), label) for each, label in _labelled(path) if words(each)]
+    except (Unreadable, csv.Error) as error:
+        raise BadBehaviour(f"{path}: {error}") from error
     if {label for _, label in found} != {0, 1}:
         raise BadBehaviour(f"{path}: {len(found)} texts, not of both styles; {EXPECTED}")
     return found
 
 
+def _labelled(path: Path) -> Iterator[Labelled]:
+    content = read_text(path)
+    if path.suffix in (".0", ".1"):
+        return _columns(content, int(path.suffix[1]))
+    return _table(content, TABLES[path.suffix]) if path.suffix in TABLES else _json(content)
+
+
+def _lines(content: str) -> list[str]:
+    """Lines as editors end them; other separators, such as U+2028, belong to a text."""
+    return re.split(r"\r\n?|\n", content)
+
+
 def _columns(content: str, first: int) -> Iterator[Labelled]:
-    for line in content.splitlines():
-        for place, text in enumerate(line.split("\t")):
-            yield text, first if place == 0 else 1 - first
+    for line in _lines(content):
+        for place, each in enumerate(line.split("\t")):
+            yield each, first if place == 0 else 1 - first
 
 
-def _table(path: Path, content: str, delimiter: str) -> Iterator[Labelled]:
+def _table(content: str, delimiter: str) -> Iterator[Labelled]:
     if delimiter == "\t":  # published ones do not quote: a quotation mark is text
-        rows = [line.split(delimiter) for line in content.splitlines()]
+        rows = [line.split(delimiter) for line in _lines(content)]
     else:
-        rows = list(csv.reader(io.StringIO(content), delimiter=delimiter))
+        rows = list(csv.reader(io.StringIO(content, newline=""), delimiter=delimiter))
     header = [name.strip().casefold() for name in rows[0]] if rows else []
-    if {"text", "label"} <= {*header}:
-        text, label = header.index("text"), header.index("label")
-        for number, row in enumerate(rows[1:], 2):
-            if len(row) <= max(text, label):
-                raise BadBehaviour(f"{path} line {number}: too few columns; {EXPECTED}")
-            yield row[text], _label(path, number, row[label])
-    else:
-        for row in rows[1:]:
-            for place, cell in enumerate(row):
-                yield cell, min(place, 1)
+    labelled = {"text", "label"} <= {*header}
+    for number, row in enumerate(rows[1:], 2):
+        if not any(row):
+            continue
+        if not labelled:
+            yield from ((cell, min(place, 1)) for place, cell in enumerate(row))
+            continue
+        places = header.index("text"), header.index("label")
+        if len(row) <= max(places):
+            raise Unreadable(f"line {number}: too few columns; {EXPECTED}")
+        yield row[places[0]], _label(f"line {number}", row[places[1]])
 
 
-def _json(path: Path, content: str) -> Iterator[Labelled]:
-    for number, line in enumerate(content.splitlines(), 1):
-        try:
-            item = json.loads(line)
-            if "text" in item:
-                yield str(item["text"]), _label(path, number, str(item["label"]))
-            else:
-                yield str(item["input"]), 0
-                yield str(item["output"]), 1
-        except (ValueError, KeyError, TypeError) as error:
-            if isinstance(error, BadBehaviour):
-                raise
-            raise BadBehaviour(f"{path} line {number}: {line[:60]!r}; {EXPECTED}") from error
+def _json(content: str) -> Iterator[Labelled]:
+    for place, item in json_values(content):
+        single = isinstance(item, dict) and "text" in item and "label" in item
+        found = [text(item, key) for key in (("text",) if single else ("input", "output"))]
+        if not all(found):
+            raise Unreadable(f"{place}: {json.dumps(item)[:60]}; {EXPECTED}")
+        labels = [_label(place, str(item["label"]))] if single else [0, 1]
+        yield from zip(found, labels, strict=True)
 
 
-def _label(path: Path, number: int, given: str) -> int:
+def _label(place: str, given: str) -> int:
     label = LABELS.get(given.strip().casefold())
     if label is None:
-        raise BadBehaviour(f"{path} line {number}: label {given!r}; {EXPECTED}")
+        raise Unreadable(f"{place}: label {given[:40]!r}; {EXPECTED}")
     return label

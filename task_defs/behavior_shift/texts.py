@@ -5,7 +5,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from task_defs.files import Unreadable, json_values, read_text
+else:  # the folder above, by the package name that `utils` makes
+    from .files import Unreadable, json_values, read_text
 
 Pair = tuple[str, str]
 Labelled = tuple[str, int]
@@ -29,7 +34,7 @@ def words(text: str) -> list[str]:
 
 
 def read(file: str) -> list[Pair]:
-    """Read JSON lines of {"input", "output"}.
+    """Read {"input", "output"} from JSON lines or one JSON list.
 
     Args:
         file: The name of a built-in file without its ending, or the path of one's own file.
@@ -38,24 +43,26 @@ def read(file: str) -> list[Pair]:
         BadBehaviour: If the file is missing or malformed; the message names the line.
     """
     path = DATA / f"{file}.jsonl" if re.fullmatch(r"\w+", file) else Path(file)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadBehaviour(f"{path}: cannot be read: {error}") from error
     found = []
-    for number, line in enumerate(lines, 1):
-        try:
-            item = json.loads(line)
-            pair = item["input"].strip(), item["output"].strip()
-        except (ValueError, KeyError, TypeError, AttributeError):
-            pair = "", ""  # refused below; an empty line too
-        if not all(map(words, pair)):
-            raise BadBehaviour(
-                f'{path} line {number}: expected {{"input": "a text", "output": "its rewrite"}}, '
-                f"found {line[:60]}"
-            )
-        found.append(pair)
+    try:
+        for place, item in json_values(read_text(path)):
+            pair = tuple(text(item, key) for key in ("input", "output"))
+            if not all(map(words, pair)):
+                raise Unreadable(
+                    f'{place}: expected {{"input": "a text", "output": "its rewrite"}}, found '
+                    f"{json.dumps(item)[:60]}"
+                )
+            found.append((pair[0], pair[1]))
+    except Unreadable as error:
+        raise BadBehaviour(f"{path}: {error}") from error
     return found
+
+
+def text(item: Any, key: str) -> str:
+    """Return a text of a JSON object; empty for what is none, or has no UTF-8."""
+    value = item.get(key) if isinstance(item, dict) else None
+    sound = isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
+    return str(value).strip() if sound else ""
 
 
 def components(pairs: Sequence[Pair]) -> list[list[Pair]]:

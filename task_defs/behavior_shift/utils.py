@@ -1,8 +1,9 @@
 """What the YAML files of the behaviour suite name: `!function utils.load`, `.process_results`.
 
 lm-eval runs this file by its path, outside of any package, and nothing of ours needs to be
-installed: the files beside it are imported under a package name of their own. Import them through
-this module (`utils.texts`, `utils.judges`, `utils.measures`), so that a process has each once.
+installed: the files beside it, and those of the folder above, are imported under a package name of
+their own. Import them through this module (`utils.texts`, `utils.judges`, `utils.measures`), so
+that a process has each once.
 
 Metrics are per document:
 
@@ -33,14 +34,15 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
     from task_defs.behavior_shift import judges as judges
-    from task_defs.behavior_shift import measures, texts
+    from task_defs.behavior_shift import measures
     from task_defs.behavior_shift import outside as outside
+    from task_defs.behavior_shift import texts as texts
 else:
     FOLDER = Path(__file__).resolve().parent
     BESIDE = f"behavior_shift_{hashlib.sha256(str(FOLDER).encode()).hexdigest()[:8]}"
     if BESIDE not in sys.modules:
         _spec = ModuleSpec(BESIDE, None, is_package=True)
-        _spec.submodule_search_locations = [str(FOLDER)]
+        _spec.submodule_search_locations = [str(FOLDER), str(FOLDER.parent)]
         sys.modules[BESIDE] = module_from_spec(_spec)
     texts, judges, measures, outside = (
         import_module(f"{BESIDE}.{name}") for name in ("texts", "judges", "measures", "outside")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import task_defs
-from task_defs.behavior_shift import texts
+from task_defs.behavior_shift.utils import texts
 from task_defs.catalog import UnboundedTask
 from task_defs.precision import utils
 from task_defs.schema import wrong_name

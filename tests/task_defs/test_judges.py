@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -167,10 +168,14 @@ def test_report_by_hand() -> None:
         ("para.tsv", "toxic\tneutral1\tneutral2\nBad.\tGood.\t\n"),
         ("reference.0", "Bad.\tGood.\n"),
         ("reference.1", "Good.\tBad.\n"),
+        ("list.json", '[{"text": "Bad.", "label": 0},\n {"text": "Good.",\n "label": true}]'),
+        ("lined.csv", "text,label\r\nBad.,0\r\n\r\nGood.,1\r\n"),
+        ("lined.tsv", "text\tlabel\n\nBad.\t0\nGood.\t1\n\n"),
+        ("marked.1", "\ufeffGood.\tBad.\r\n"),
     ],
 )
 def test_files_from_elsewhere(tmp_path: Path, name: str, content: str) -> None:
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_bytes(content.encode())
     assert sorted(outside.read_labelled(tmp_path / name)) == [("Bad.", 0), ("Good.", 1)]
 
 
@@ -184,6 +189,10 @@ def test_files_from_elsewhere(tmp_path: Path, name: str, content: str) -> None:
         ("plain.txt", "Bad.\n", "line 1: "),
         ("empty.tsv", "", "0 texts"),
         ("reference.0", "Bad.\n", "not of both styles"),
+        ("deep.jsonl", "[" * 100_000, "not JSON"),
+        ("lone.jsonl", '{"input": "Bad \\ud800.", "output": "Good."}', "line 1: "),
+        ("number.jsonl", '{"text": 5, "label": 0}', "line 1: "),
+        ("wide.csv", 'text,label\n"' + "a" * 200_000 + '",0\n', "field larger"),
     ],
 )
 def test_files_of_another_kind(tmp_path: Path, name: str, content: str, said: str) -> None:
@@ -191,8 +200,33 @@ def test_files_of_another_kind(tmp_path: Path, name: str, content: str, said: st
     with pytest.raises(utils.BadBehaviour, match=said) as caught:
         outside.read_labelled(tmp_path / name)
     assert "\n" not in str(caught.value)
-    with pytest.raises(utils.BadBehaviour, match="cannot be read"):
-        outside.read_labelled(tmp_path / "none.tsv")
+
+
+def test_what_is_no_ordinary_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tsv")
+    (tmp_path / "zero.jsonl").symlink_to("/dev/zero")
+    (tmp_path / "folder.csv").mkdir()
+    said = {"none.tsv": "no such file", "pipe.tsv": "not an ordinary", "zero.jsonl": "not an ordin",
+            "folder.csv": "a folder"}  # fmt: skip
+    for name, reason in said.items():
+        for reader in (outside.read_labelled, lambda path: utils.read(str(path))):
+            with pytest.raises(utils.BadBehaviour, match=f"{name}: {reason}"):
+                reader(tmp_path / name)
+
+
+@pytest.mark.parametrize("sign", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1c", "\x1e"])
+def test_what_ends_no_line_belongs_to_a_text(tmp_path: Path, sign: str) -> None:
+    bad, good = f"Bad{sign}one.", f"Good{sign}one."
+    files = {
+        "own.jsonl": json.dumps({"input": bad, "output": good}, ensure_ascii=sign < " ") + "\n",
+        "own.tsv": f"text\tlabel\n{bad}\t0\n{good}\t1\n",
+        "own.csv": f"text,label\n{bad},0\n{good},1\n",
+        "own.0": f"{bad}\t{good}\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content.encode())
+        assert sorted(outside.read_labelled(tmp_path / name)) == [(bad, 0), (good, 1)], name
+    assert utils.read(str(tmp_path / "own.jsonl")) == [(bad, good)]
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -60,7 +60,7 @@ def _encoder(name: str) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(name)
         model = AutoModel.from_pretrained(name, dtype=torch.float32)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:300]
         raise BadBehaviour(f"sentence encoder {name!r} cannot be loaded: {reason}") from error
     return model.eval(), tokenizer
 

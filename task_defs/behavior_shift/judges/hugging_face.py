@@ -21,7 +21,7 @@ def check_label(name: str, label: str | None) -> None:
     try:
         labels = list(dict(sorted(AutoConfig.from_pretrained(name).id2label.items())).values())
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = " ".join(str(error).split())[:300]
         raise BadBehaviour(f"classifier {name!r} cannot be loaded: {reason}") from error
     if label not in labels:
         raise BadBehaviour(

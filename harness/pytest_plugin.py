@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,30 @@ def _model(text: str) -> str:
     return text
 
 
+def _truth(text: str) -> bool:
+    from harness.commands.values import truth
+
+    return truth(text)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the flags."""
     group = parser.getgroup("steergauge", "evaluations of steering")
     group.addoption(
         "--steer-model", type=_model, default="reference", metavar="MODEL",
         help="reference, or hf:pretrained=HUB_ID_OR_FOLDER,dtype=... (default: reference)",
+    )  # fmt: skip
+    group.addoption(
+        "--steer-chat-template", choices=("default", "always", "never", "auto"),
+        help="put prompts into the chat template; as those of `steergauge compare`, and so are:",
+    )  # fmt: skip
+    group.addoption("--steer-system-instruction", metavar="TEXT", help="of every prompt")
+    group.addoption(
+        "--steer-fewshot-as-multiturn", type=_truth, metavar="BOOL", help="demonstrations as turns"
+    )
+    group.addoption(
+        "--steer-frame", choices=("zero_shot", "paraphrase"),
+        help="the baseline's prompting of rewriting tasks",
     )  # fmt: skip
     group.addoption("--steer-arms", metavar="NAME,...", help="arms of every case, instead of its")
     group.addoption(
@@ -109,8 +128,8 @@ class EvalFile(pytest.File):
         from harness.cases.evals import Asked
 
         try:
-            asked = Asked.read(self.path)
-            cases = asked.cases(_arms_of(self.config))
+            asked = _as_asked(self.config, Asked.read(self.path))
+            cases = asked.cases(_model_of(self.config), _arms_of(self.config))
         except ValueError as problem:
             raise self.CollectError(str(problem)) from problem
         for task, arm, suite in cases:
@@ -208,6 +227,18 @@ class Summary:
             )
 
 
+def _as_asked(config: pytest.Config, asked: Asked) -> Asked:
+    """What is asked, with what the flags say about its wording."""
+    flags = ("chat_template", "system_instruction", "fewshot_as_multiturn", "frame")
+    said = {name: config.getoption(f"steer_{name}") for name in flags}
+    return replace(asked, **{name: value for name, value in said.items() if value is not None})
+
+
+def _model_of(config: pytest.Config) -> str:
+    """The model's type: what stands before its arguments."""
+    return str(config.getoption("steer_model").partition(":")[0])
+
+
 def _arms_of(config: pytest.Config) -> tuple[str, ...]:
     """What --steer-arms says."""
     named = config.getoption("steer_arms")
@@ -229,9 +260,10 @@ def evaluate(pytestconfig: pytest.Config) -> Callable[..., Record]:
 
     def measured(task: str, arm: str, seed: int = 0, **asked: Any) -> Record:
         own = {**asked, "tasks": [task], "arms": [arm], "seeds": [seed]}
-        plan = Asked.of(own, "evaluate", pytestconfig.rootpath)
+        plan = _as_asked(pytestconfig, Asked.of(own, "evaluate", pytestconfig.rootpath))
         evaluator = evaluator_of(pytestconfig)
-        return evaluator.measure(plan, (task,), [plan.cases()[0][1]])[0]
+        _, arms = plan.chosen(_model_of(pytestconfig))
+        return evaluator.measure(plan, (task,), arms[-1:])[0]
 
     return measured
 
@@ -246,7 +278,7 @@ def steered_model(pytestconfig: pytest.Config) -> Callable[..., Any]:
 
     @contextmanager
     def steered(method: str, task: str, **settings: Any) -> Iterator[Any]:
-        tuner = evaluator_of(pytestconfig).tuner(Asked(tasks=(task,)))
+        tuner = evaluator_of(pytestconfig).tuner(_as_asked(pytestconfig, Asked(tasks=(task,))))
         session = tuner.session
         fitted = tuner.fitter.fit(method, settings, session.examples(task))
         with session.lm.steer(fitted.vector):
@@ -267,7 +299,6 @@ def comparison(request: pytest.FixtureRequest) -> Comparison:
             "the fixture 'comparison' needs @pytest.mark.steering(tasks=[...], arms=[...])"
         )
     asked = Asked.of(dict(marker.kwargs), "marker steering", request.path.parent)
-    cases = asked.cases(_arms_of(request.config))
-    tasks = tuple(dict.fromkeys(task for task, _, _ in cases))
-    arms = list({arm.name: arm for _, arm, _ in cases}.values())
+    asked = _as_asked(request.config, asked)
+    tasks, arms = asked.chosen(_model_of(request.config), _arms_of(request.config))
     return Comparison(evaluator_of(request.config).measure(asked, tasks, arms))

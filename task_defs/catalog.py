@@ -16,6 +16,9 @@ from task_defs.schema import wrong_value
 from task_defs.yaml_files import Function, read_yaml
 
 Config = dict[str, Any]
+CHAT = "Q: {{input}}"
+"""What a user writes in a conversation: the question alone, without the cue for an answer."""
+
 PAIRS_CLASS = "task_defs.task.PairsTask"
 BASE = Path(__file__).resolve().parent / "precision" / "_precision_task.yaml"
 
@@ -133,7 +136,7 @@ def with_pairs(given: Config, functions: bool) -> Config:
     base = read(BASE, functions)
     load = "task_defs.pairs.load"
     base["custom_dataset"] = function(load, root()) if functions else load
-    metadata = {"suite": "pairs", "headline": "acc", "shots": 10, "version": 1.0}
+    metadata = {"suite": "pairs", "headline": "acc", "shots": 10, "chat": CHAT, "version": 1.0}
     own = {key: value for key, value in given.items() if key != "class"}
     return base | own | {"metadata": metadata | (given.get("metadata") or {})}
 

@@ -6,6 +6,7 @@ Such a file::
     arms: [zero_shot, fv, icv]         # default: those of `steergauge compare`
     seeds: [0]
     limit: 100
+    chat_template: auto                # or always, never; system_instruction, fewshot_as_multiturn
     at_least: {fv: 0.6}                # headline metric; at most, where lower is better
 
 Its paths are relative to its folder.
@@ -18,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from annotated_types import Ge, Le, Len, Lt
 from pydantic import (
@@ -33,7 +34,9 @@ from typing_extensions import TypedDict
 
 from harness.comparing.choice import choose_arms
 from harness.errors import UsageError
+from harness.measuring.asking import Asking, default_frame
 from harness.measuring.sources import Sources
+from harness.measuring.spec import BARE, resolved
 from task_defs.files import Unreadable
 from task_defs.yaml_files import read_yaml
 
@@ -72,6 +75,10 @@ class Stored(TypedDict, total=False):
     seeds: Many[Seed]
     budget: Count
     limit: Count | None
+    chat_template: Literal["default", "always", "never", "auto"]
+    system_instruction: Text | None
+    fewshot_as_multiturn: Annotated[bool, Strict()] | None
+    frame: Literal["zero_shot", "paraphrase"] | None
     at_least: dict[Text, Annotated[float, Strict()]]
 
 
@@ -91,6 +98,10 @@ class Asked:
         seeds: Seeds of demonstrations, fits and tuning.
         budget: Configurations that each method gets on each task; None: as many as the task bears.
         limit: Ask only the first documents.
+        chat_template: As `manner.Asking.chat`; so are the next three.
+        system_instruction: Of every prompt.
+        fewshot_as_multiturn: Demonstrations as turns.
+        frame: The baseline's prompting of rewriting tasks; None goes by the model.
         at_least: What an arm's headline metric must reach, by arm.
     """
 
@@ -102,6 +113,10 @@ class Asked:
     seeds: tuple[int, ...] = (0,)
     budget: int | None = None
     limit: int | None = None
+    chat_template: str = "default"
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool | None = None
+    frame: str | None = None
     at_least: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -141,13 +156,28 @@ class Asked:
                 raise UsageError(f"data: {file}: no such file")
         return Sources(self.include_path, self.data)
 
-    def cases(self, arms: tuple[str, ...] = ()) -> list[tuple[str, Arm, str]]:
-        """Task, arm and suite of every case; `arms` replaces the ones asked for."""
+    def asking(self, model: str) -> Asking:
+        """How a model's tasks are asked."""
+        frame = self.frame or default_frame(model)
+        return Asking(self.chat_template, self.system_instruction, self.fewshot_as_multiturn, frame)
+
+    def chosen(self, model: str, arms: tuple[str, ...] = ()) -> tuple[tuple[str, ...], list[Arm]]:
+        """The tasks, and the arms on a model; `arms` replaces the ones asked for."""
         found = self.sources()
         tasks = found.select(self.suite, ",".join(self.tasks))
-        chosen = choose_arms(arms or self.arms or None, found, tasks)
-        suites = {task: str(found.metadata(task).get("suite", "none")) for task in tasks}
-        return [(task, arm, suites[task]) for task in tasks for arm in chosen]
+        frame = self.asking(model).frame
+        return tasks, choose_arms(arms or self.arms or None, found, tasks, frame)
+
+    def cases(self, model: str, arms: tuple[str, ...] = ()) -> list[tuple[str, Arm, str]]:
+        """Task, arm and suite of every case on a model; `arms` replaces the ones asked for."""
+        tasks, chosen = self.chosen(model, arms)
+        found, frame, every = self.sources(), self.asking(model).frame, []
+        for task in tasks:
+            metadata = found.metadata(task)
+            own = frame if frame in metadata else BARE[0]
+            asked = dict.fromkeys(resolved(arm, own) for arm in chosen)
+            every += [(task, arm, str(metadata.get("suite", "none"))) for arm in asked]
+        return every
 
 
 def _said(problem: ValidationError) -> str:
@@ -188,11 +218,14 @@ class Evaluator:
         from harness.measuring.session import Session
         from harness.tuning.chosen import Tuner
 
-        key = (asked.include_path, asked.data, asked.limit)
+        asking = asked.asking(self.model)
+        key = (asked.include_path, asked.data, asked.limit, asking)
         if key not in self._tuners:
             sources = asked.sources()
             sources.default_judge = default_judge(self.model)
-            session = Session(self.lm, self.model, self.model_args, sources, limit=asked.limit)
+            session = Session(
+                self.lm, self.model, self.model_args, sources, limit=asked.limit, asking=asking
+            )
             self._tuners[key] = Tuner(session, self.out)
         return self._tuners[key]
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.commands.executor import executor, executor_options
 from harness.commands.options import (
+    asking,
     include_methods,
     judge_check_option,
     judge_options,
@@ -133,7 +134,7 @@ class Plan:
         found = sources(arguments)
         tasks = found.select(arguments.suite, arguments.tasks)
         named = arguments.arms.split(",") if arguments.arms else None
-        arms = choose_arms(named, found, tasks)
+        arms = choose_arms(named, found, tasks, asking(arguments).frame)
         checks = read_checks(arguments.judge_check, found.behaviour(tasks))
         grid = Grid(tasks, arms, arguments.seeds, arguments.budget, arguments.dose)
         return cls(found, grid, checks)

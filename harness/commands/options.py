@@ -22,6 +22,7 @@ from harness.commands.values import (
     listed,
     memory,
     positive,
+    truth,
 )
 from harness.errors import UsageError, UserCodeFailed
 from harness.lm.packaged import PACKAGED
@@ -29,6 +30,7 @@ from harness.reference import REFERENCE
 
 if TYPE_CHECKING:
     from harness.lm.adapter import SteeredLM
+    from harness.measuring.asking import Asking
     from harness.measuring.session import Session
     from harness.measuring.sources import Sources
 
@@ -60,11 +62,40 @@ def model_options(parser: argparse.ArgumentParser) -> None:
         help="bound for branched passes (default: an eighth of the machine's or the GPU's memory)",
     )  # fmt: skip
     group.add_argument(
-        "--apply_chat_template", action="store_true", help="put prompts into the chat template"
-    )
-    group.add_argument(
         "--gen_kwargs", type=key_values, default={}, metavar="KEY=VALUE,...",
         help="added to every task's generation settings",
+    )  # fmt: skip
+    wording_options(parser)
+
+
+def wording_options(parser: argparse.ArgumentParser) -> None:
+    """How questions are put to the model."""
+    group = parser.add_argument_group("wording")
+    chat = group.add_mutually_exclusive_group()
+    chat.add_argument(
+        "--apply_chat_template", action="store_true",
+        help="put every prompt into the model's chat template (default: tasks that are asked in a "
+        "frame, where the model is instruction-tuned)",
+    )  # fmt: skip
+    chat.add_argument(
+        "--no_chat_template", action="store_true", help="put no prompt into the chat template"
+    )
+    chat.add_argument(
+        "--chat_template", choices=("default", "auto"), default="default",
+        help="auto: per task, what gives the better few-shot answers on validation",
+    )  # fmt: skip
+    group.add_argument(
+        "--system_instruction", type=filled, metavar="TEXT", help="as in lm-eval, of every prompt"
+    )
+    group.add_argument(
+        "--fewshot_as_multiturn", type=truth, nargs="?", const=True, metavar="BOOL",
+        help="demonstrations as turns of a conversation (default: true in a chat template)",
+    )  # fmt: skip
+    group.add_argument(
+        "--frame", choices=("zero_shot", "paraphrase"),
+        help="the baseline's prompting of rewriting tasks, on which methods act (default: "
+        "paraphrase, which asks for a rewrite and names no style; zero_shot for the built-in "
+        "model)",
     )  # fmt: skip
 
 
@@ -181,6 +212,19 @@ def sources(arguments: argparse.Namespace) -> Sources:
     )
 
 
+def asking(arguments: argparse.Namespace) -> Asking:
+    """How tasks are asked."""
+    from harness.measuring.asking import Asking, default_frame
+
+    chat = "always" if arguments.apply_chat_template else arguments.chat_template
+    return Asking(
+        "never" if arguments.no_chat_template else chat,
+        arguments.system_instruction,
+        arguments.fewshot_as_multiturn,
+        arguments.frame or default_frame(arguments.model),
+    )
+
+
 def open_session(
     arguments: argparse.Namespace, tasks: Sources, lm: SteeredLM | None = None
 ) -> Session:
@@ -207,7 +251,7 @@ def open_session(
         arguments.model_args,
         tasks,
         limit=arguments.limit,
-        chat_template=arguments.apply_chat_template,
+        asking=asking(arguments),
         gen_kwargs=arguments.gen_kwargs,
         max_memory=arguments.max_memory and int(arguments.max_memory * 2**30),
     )

@@ -103,8 +103,8 @@ def evaluated(
             print(f"{arguments.vector} does not say: {'; '.join(map(str, assumed))}")
     if vector is not None and arguments.coefficient is not None:
         vector = vector.with_coefficient(arguments.coefficient)
-    for task in tasks.values():
-        _prompt(task, arguments)
+    for name, task in tasks.items():
+        _prompt(name, task, arguments, session)
     steering = dict.fromkeys(tasks, vector) if vector is not None else {}
     measured = session.measure(tasks, steering, arguments.seed)
     results: dict[str, Any] = {}
@@ -124,10 +124,15 @@ def evaluated(
     return results, {name: own.documents for name, own in measured.items()}
 
 
-def _prompt(task: Any, arguments: argparse.Namespace) -> None:
-    """Ask a task as lm-eval's own command asks it."""
+def _prompt(name: str, task: Any, arguments: argparse.Namespace, session: Session) -> None:
+    """Ask a task as lm-eval's own command asks it, ours in their frame and wording."""
     if arguments.num_fewshot is not None and task.OUTPUT_TYPE != "loglikelihood_rolling":
         task.set_config("num_fewshot", arguments.num_fewshot)
+    from harness.measuring.prompting import reword
+
+    few = "few_shot" if task.config.num_fewshot else session.manner.frame(name)
+    if worded := session.manner.question(name, few):
+        reword(task, worded)
     task.set_fewshot_seed(arguments.seed)
     if arguments.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
         task.set_config("generation_kwargs", arguments.gen_kwargs, update=True)

@@ -183,3 +183,11 @@ def _between(text: str, low: float, high: float) -> float:
     if not low <= found <= high:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a number from {low:g} to {high:g}")
     return found
+
+
+def truth(text: str) -> bool:
+    """`true` or `false`, in lm-eval's spellings."""
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in known:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return known[text.lower()]

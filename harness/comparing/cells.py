@@ -89,10 +89,14 @@ def cells(by_arm: Sequence[Sequence[RunSpec]]) -> tuple[list[Cell], list[Cell]]:
         for (task, seed), specs in searched.items()
     ]
     measuring = [
-        Cell("measuring", f"{specs[0].arm.name}, seed {specs[0].seed}", tuple(specs))
-        for specs in by_arm
+        Cell("measuring", f"{_arms(specs)}, seed {specs[0].seed}", tuple(specs)) for specs in by_arm
     ]
     return tuning, measuring
+
+
+def _arms(specs: Sequence[RunSpec]) -> str:
+    """The arm of some measurements; a baseline bears each suite's own name."""
+    return ", ".join(dict.fromkeys(spec.arm.name for spec in specs))
 
 
 def recorded(spec: RunSpec, out: Path) -> bool:

@@ -8,30 +8,58 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UsageError
 from harness.lm.registry import built_in, method_names
-from harness.measuring.spec import CONTROLS, DEFAULT_ARMS, parse_arms
+from harness.measuring.spec import (
+    BARE,
+    BASELINE,
+    CONTROLS,
+    DEFAULT_ARMS,
+    parse_arms,
+    resolved,
+)
 
 if TYPE_CHECKING:
     from harness.measuring.sources import Sources
     from harness.measuring.spec import Arm
 
 
-def choose_arms(named: Sequence[str] | None, found: Sources, tasks: Sequence[str]) -> list[Arm]:
+def choose_arms(
+    named: Sequence[str] | None, found: Sources, tasks: Sequence[str], frame: str = "zero_shot"
+) -> list[Arm]:
     """The arms that are named, or the default ones and those of methods that are not built in.
 
+    Where tasks are asked in a frame, methods act on top of it, and `baseline` (the frame, or
+    zero_shot on tasks without one) is measured beside them.
+
+    Args:
+        named: As on the command line; None takes the default arms.
+        found: Where tasks come from.
+        tasks: Their names.
+        frame: The baseline's prompting of tasks that have one.
+
     Raises:
-        UsageError: an unknown arm, or `instruction` named for a task without one.
+        UsageError: an unknown arm, or a prompting that a task has no words for.
     """
     known = method_names()
-    bare = [task for task in tasks if "instruction" not in found.metadata(task)]
+    framed = frame != BARE[0] and any(frame in found.metadata(task) for task in tasks)
     if named is None:
+        bare = any("instruction" not in found.metadata(task) for task in tasks)
         added = [name for name in known if name not in (*built_in(), *CONTROLS)]
         more = (f"{name}:default" for name in added), (f"random_vector:{name}" for name in added)
-        every = (*DEFAULT_ARMS, *added, *itertools.chain(*more))
+        every = [*DEFAULT_ARMS, *added, *itertools.chain(*more)]
+        every[0] = BASELINE if framed else every[0]
         return parse_arms([arm for arm in every if not (bare and arm == "instruction")], known)
     arms = parse_arms(list(named), known)
-    if bare and any(arm.prompting == "instruction" for arm in arms):
-        raise UsageError(
-            f"task {bare[0]!r} has no metadata.instruction, which the arm 'instruction' asks; "
-            "add one sentence that says what to do, or leave the arm out"
-        )
-    return arms
+    _require_words(arms, found, tasks)
+    if framed and any(resolved(arm, frame) != arm for arm in arms):
+        return list(dict.fromkeys([*parse_arms([BASELINE], known), *arms]))
+    return [arm if framed else resolved(arm, BARE[0]) for arm in arms]
+
+
+def _require_words(arms: Sequence[Arm], found: Sources, tasks: Sequence[str]) -> None:
+    for prompting in ("instruction", "paraphrase"):
+        bare = [task for task in tasks if prompting not in found.metadata(task)]
+        if bare and any(arm.prompting == prompting for arm in arms):
+            raise UsageError(
+                f"task {bare[0]!r} has no metadata.{prompting}, which the arm {prompting!r} asks; "
+                "add one sentence that says what to do, or leave the arm out"
+            )

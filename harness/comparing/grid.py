@@ -97,12 +97,18 @@ class Grid:
     dose: float | None = None
 
     def specs(self, tuner: Tuner) -> list[list[RunSpec]]:
-        """The measurements of each arm and seed, one per task."""
-        return [
-            [tuner.session.spec(task, arm, seed, self.budget, self.dose) for task in self.tasks]
-            for seed in self.seeds
-            for arm in self.arms
-        ]
+        """The measurements of each arm and seed, one per task; each once, whatever its name."""
+        found, known = [], set[str]()
+        for seed in self.seeds:
+            for arm in self.arms:
+                every = (
+                    tuner.session.spec(task, arm, seed, self.budget, self.dose)
+                    for task in self.tasks
+                )
+                new = [spec for spec in every if spec.run_id not in known]
+                known |= {spec.run_id for spec in new}
+                found += [new] if new else []
+        return found
 
     def run(self, executor: Executor, out: Path, progress: Progress | None = None) -> list[Record]:
         """Measure what is not yet on disk below `out`; return every record of the grid.

@@ -177,7 +177,8 @@ def _gguf(file: Path, model_args: dict[str, Any]) -> dict[str, Any]:
 def identity(lm: SteeredLM) -> str:
     """12 hex digits that name a model and its tokenizer by content, not by path.
 
-    Over the configuration, evenly spaced values of every parameter, and the tokenizer.
+    Over the configuration, evenly spaced values of every parameter, and the tokenizer with its
+    chat template.
     """
     config = {
         key: value
@@ -191,6 +192,8 @@ def identity(lm: SteeredLM) -> str:
     backend = getattr(lm.tokenizer, "backend_tokenizer", None)
     spelled = backend.to_str() if backend else json.dumps(sorted(lm.tokenizer.get_vocab().items()))
     digest.update(spelled.encode())
+    if lm.tokenizer.chat_template:
+        digest.update(json.dumps(lm.tokenizer.chat_template, sort_keys=True).encode())
     return digest.hexdigest()[:12]
 
 

@@ -1,23 +1,28 @@
 """lm-eval's `hf`, with generation that depends on neither the batch nor what was asked before.
 
-Three corners of HFLM are turned here, and nothing else:
+Four corners of HFLM are turned here, and nothing else:
 
 - Sampling draws from one stream of random numbers per prompt, named by seed, task and document
   (`sampling`), where HFLM draws from torch's global one.
 - Each row ends at its own stop sequence, and beams are looked at one by one; HFLM looks at the
   first b rows only, which under beams are not the b prompts.
 - `batch_size=auto:N` works on fewer than N requests.
+- What the system says reaches a model whose chat template has no place for it (Gemma, Mistral):
+  it opens the first message of the user. HFLM leaves it out, with a remark that nobody sees.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import jinja2
 import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import StoppingCriteria, StoppingCriteriaList
 
+from harness.lm.arguments import BadArguments
 from harness.lm.sampling import Draws
 from harness.lm.scoring import Owned, owned
 
@@ -58,6 +63,35 @@ class PlainLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
     """
 
     sampling_seed: int | None = None
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """HFLM's rendering; a system message that the template would lose joins the user's."""
+        if chat_history and chat_history[0]["role"] == "system" and not self._hears_the_system:
+            system, user, *rest = chat_history
+            joined = f"{system['content'].rstrip()}\n\n{user['content']}"
+            chat_history = [{**user, "content": joined}, *rest]
+        try:
+            rendered: str = super().apply_chat_template(chat_history, add_generation_prompt)
+        except (jinja2.exceptions.TemplateError, ValueError) as problem:
+            reason = " ".join(str(problem).split())
+            raise BadArguments(
+                f"the chat template of {self.pretrained!r} cannot word this conversation "
+                f"({reason[:200]}); leave --apply_chat_template out, or say "
+                "--fewshot_as_multiturn false"
+            ) from problem
+        return rendered
+
+    @cached_property
+    def _hears_the_system(self) -> bool:
+        """Whether the chat template says what a system message says."""
+        said = "a sentence of the system"
+        chat = [{"role": "system", "content": said}, {"role": "user", "content": "x"}]
+        with suppress(jinja2.exceptions.TemplateError):
+            return said in self.tokenizer.apply_chat_template(chat, tokenize=False)
+        return False
+
     _asked: Sequence[str] = ()  # the prompts that are generated from
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.api.instance import Instance
 
 from harness.errors import UsageError
+from harness.lm.wording import PLAIN, Wording
 from harness.measuring import scores
 
 if TYPE_CHECKING:
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 
-def request_settings(lm: SteeredLM, chat_template: bool) -> dict[str, Any]:
-    """What lm-eval's `build_all_requests` is told about chat templates."""
-    return {
-        "apply_chat_template": chat_template,
-        "chat_template": lm.apply_chat_template if chat_template else None,
-        "tokenizer_name": lm.tokenizer_name if chat_template else "",
-    }
-
-
 class Measurement:
     """A prompted task on one model, ready to be answered.
 
@@ -40,7 +32,7 @@ class Measurement:
         lm: The model.
         task: A prompted task; its test documents are asked.
         limit: Ask only the first documents.
-        chat_template: Put the prompts into the model's chat template.
+        wording: How its prompts are put to the model.
     """
 
     def __init__(
@@ -49,12 +41,11 @@ class Measurement:
         task: ConfigurableTask,
         *,
         limit: int | None = None,
-        chat_template: bool = False,
+        wording: Wording = PLAIN,
     ) -> None:
         self.lm, self.task = lm, task
-        settings = request_settings(lm, chat_template)
-        self.delimiter = "" if chat_template else task.config.target_delimiter
-        task.build_all_requests(limit=limit, rank=0, world_size=1, **settings)
+        self.delimiter = "" if wording.chat_template else task.config.target_delimiter
+        task.build_all_requests(limit=limit, rank=0, world_size=1, **wording.requests(lm))
         self.requests: dict[str, list[Instance]] = defaultdict(list)
         self.documents: dict[int, list[Instance]] = defaultdict(list)
         for instance in task.instances:

@@ -9,29 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.evaluator import evaluate
 
-from harness.measuring.measurement import request_settings
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lm_eval.api.task import ConfigurableTask
 
     from harness.lm.adapter import SteeredLM
+    from harness.lm.wording import Wording
     from steering import SteeringVector
 
 ALONE = "loglikelihood_rolling"
 """Whole texts: lm-eval does not say whose they are, so tasks of this kind share no pass."""
 
 
-def prepare(
-    lm: SteeredLM, task: ConfigurableTask, *, limit: int | None, chat_template: bool
-) -> None:
+def prepare(lm: SteeredLM, task: ConfigurableTask, *, limit: int | None, wording: Wording) -> None:
     """Render and tokenise a task's prompts once, for every arm that asks it.
 
     Afterwards lm-eval can ask the task again and again; it finds the same requests, unanswered.
     """
     if "build_all_requests" not in vars(task):
-        settings = request_settings(lm, chat_template)
+        settings = wording.requests(lm)
         task.build_all_requests(limit=limit, rank=lm.rank, world_size=lm.world_size, **settings)
         for instance in task.instances:
             if instance.request_type == "loglikelihood" and instance.args[0]:
@@ -77,7 +74,7 @@ def ask(
     vectors: Mapping[str, SteeringVector],
     *,
     limit: int | None,
-    apply_chat_template: bool,
+    wordings: Mapping[str, Wording],
 ) -> dict[str, Answers]:
     """Ask every test document of some tasks.
 
@@ -86,13 +83,13 @@ def ask(
         tasks: By name.
         vectors: By task; the others are asked unsteered.
         limit: Ask only the first documents of each.
-        apply_chat_template: As lm-eval takes it.
+        wordings: How each task's prompts are put to the model.
     """
     found = {}
     for names in shared(tasks):
         own = {name: vectors[name] for name in names if name in vectors}
         for name in names:
-            prepare(lm, tasks[name], limit=limit, chat_template=apply_chat_template)
+            prepare(lm, tasks[name], limit=limit, wording=wordings[name])
         started = time.perf_counter()
         with lm.steer_for(names, own):
             results: Any = evaluate(
@@ -100,7 +97,6 @@ def ask(
                 {"tasks": {name: tasks[name] for name in names}, "groups": {}, "group_map": {}},
                 limit=limit,
                 bootstrap_iters=1000,
-                apply_chat_template=apply_chat_template,
             )
             proofs = {name: dict(lm.proofs.get(name) or lm.proofs[None]) for name in own}
             seconds = time.perf_counter() - started - lm.proving_seconds

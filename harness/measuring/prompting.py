@@ -10,7 +10,7 @@ from lm_eval.api.samplers import ContextSampler
 import task_defs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lm_eval.api.task import ConfigurableTask
 
@@ -43,30 +43,64 @@ class ShuffledLabels(ContextSampler):  # type: ignore[misc]  # lm-eval is untype
         return [doc | {"output": drawn[giver[i]]["output"]} for i, doc in enumerate(drawn)]
 
 
-def prompt(task: ConfigurableTask, prompting: str, *, seed: int, shots: int) -> None:
+FRAME = "paraphrase"
+"""The prompting that asks for a rewrite and names no style; the key of its wording in metadata."""
+
+
+def question(metadata: Mapping[str, Any], prompting: str, *, chat: bool) -> str | None:
+    """How a question is worded where it is not worded as the task's YAML says.
+
+    Args:
+        metadata: Of the task: `paraphrase` is the neutral frame of a rewriting task, `chat` what a
+            user would write in a conversation.
+        prompting: One of `spec.PROMPTINGS`.
+        chat: Whether prompts go through the chat template.
+
+    Returns:
+        A Jinja template over the document's fields.
+
+    Raises:
+        BadTask: a frame that the task does not have.
+    """
+    if prompting == FRAME:
+        return _said(metadata, FRAME)
+    return str(metadata["chat"]) if chat and "chat" in metadata else None
+
+
+def prompt(
+    task: ConfigurableTask, prompting: str, *, seed: int, shots: int, chat: bool = False
+) -> None:
     """Set a task's prompt to one of the prompting arms.
 
     Args:
         task: A freshly loaded task.
-        prompting: zero_shot, few_shot, shuffled_few_shot or instruction.
+        prompting: One of `spec.PROMPTINGS`.
         seed: Seed of the demonstrations.
         shots: Demonstrations in the few-shot arms.
+        chat: Whether prompts go through the chat template.
     """
+    metadata = task.config.metadata or {}
     few = prompting in ("few_shot", "shuffled_few_shot")
     task.set_config("num_fewshot", shots if few else 0)
+    if worded := question(metadata, prompting, chat=chat):
+        reword(task, worded)
     if prompting == "instruction":
-        task.set_config("description", f"{instruction(task)}\n\n")
+        task.set_config("description", f"{_said(metadata, 'instruction')}\n\n")
     task.set_fewshot_seed(seed)
     if prompting == "shuffled_few_shot":
         task.sampler = ShuffledLabels(list(task.fewshot_docs()), rnd=seed)
 
 
-def instruction(task: ConfigurableTask) -> str:
-    """The authored sentence that asks for the task in words."""
-    metadata = task.config.metadata or {}
-    if "instruction" not in metadata:
+def reword(task: ConfigurableTask, worded: str) -> None:
+    """Ask a task's documents and demonstrations in other words."""
+    task.set_config("doc_to_text", worded)
+    task.fewshot_cfg.doc_to_text = worded
+
+
+def _said(metadata: Mapping[str, Any], key: str) -> str:
+    """The authored words of a prompting."""
+    if key not in metadata:
         raise task_defs.BadTask(
-            f"task {task.config.task!r} has no metadata.instruction; add one sentence that says "
-            "what to do, or leave the instruction arm out"
+            f"a task has no metadata.{key}; add what is to be said, or leave the arm {key!r} out"
         )
-    return str(metadata["instruction"])
+    return str(metadata[key])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
 
     from harness.lm.adapter import SteeredLM
+    from harness.lm.wording import Wording
     from steering import SteeringVector
 
 ROUNDS = 6
@@ -58,7 +59,9 @@ def in_rounds(
     tasks: Mapping[str, ConfigurableTask],
     plain: Mapping[str, ConfigurableTask] | None,
     vectors: Mapping[str, SteeringVector],
-    **settings: Any,
+    *,
+    limit: int | None,
+    wordings: Mapping[str, Wording],
 ) -> dict[str, Rounds]:
     """Time an arm and its baseline in turn.
 
@@ -67,7 +70,8 @@ def in_rounds(
         tasks: As the arm asks them, by name.
         plain: The same ones as the baseline asks them; None where the arm is the baseline.
         vectors: Of the arm, by task.
-        **settings: `limit` and `chat_template`, as `passes.prepare` takes them.
+        limit: Ask only the first documents of each.
+        wordings: How each task's prompts are put to the model.
 
     Returns:
         By task: the rounds of the pass that it shared.
@@ -77,7 +81,7 @@ def in_rounds(
         each = max(1, DOCUMENTS // len(names))
         for asked in filter(None, (tasks, plain)):
             for name in names:
-                prepare(lm, asked[name], **settings)
+                prepare(lm, asked[name], limit=limit, wording=wordings[name])
         own = [request for name in names for request in _first(tasks[name], each)]
         bare = [plain[name] for name in names] if plain else []
         theirs = [request for task in bare for request in _first(task, each)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +13,19 @@ from lm_eval.utils import handle_non_serializable
 from harness.errors import UsageError
 from harness.lm.adapter import SteeredLM
 from harness.lm.loading import identity
+from harness.lm.wording import PLAIN, Worded, Wording
 from harness.measuring import behaviour, scores
-from harness.measuring.chat import ChatExamples
+from harness.measuring.asking import Asking
 from harness.measuring.code import code_of
 from harness.measuring.dose import Gauge
 from harness.measuring.judging import Judging
-from harness.measuring.measurement import Document
+from harness.measuring.manner import Manner
+from harness.measuring.measurement import Document, Measurement
 from harness.measuring.passes import ask
 from harness.measuring.prompting import prompt
 from harness.measuring.rounds import Rounds, in_rounds
 from harness.measuring.sources import Sources
-from harness.measuring.spec import BUDGET, SCORED_BUDGET, Arm, RunSpec
+from harness.measuring.spec import BUDGET, SCORED_BUDGET, Arm, RunSpec, resolved
 from reports import Metric
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ class Session:
         model_args: Its arguments on the command line.
         sources: Where tasks come from.
         limit: Ask only the first documents of every task; such a run is not a result.
-        chat_template: Put prompts into the model's chat template.
+        asking: How tasks are asked: frame, chat template, system prompt.
         gen_kwargs: Added to every task's generation settings.
         max_memory: Bytes that a branched pass may take; None leaves it to `steering`.
         metric: The headline metric of every task; None takes each task's own.
@@ -73,13 +75,14 @@ class Session:
     model_args: dict[str, Any]
     sources: Sources
     limit: int | None = None
-    chat_template: bool = False
+    asking: Asking = field(default_factory=Asking)
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
     max_memory: int | None = None
     metric: str | None = None
 
     def __post_init__(self) -> None:
         self.model_hash = identity(self.lm)
+        self.manner = Manner(self.lm, self.sources, self.asking, self._few_shot_score)
         self._asked: dict[tuple[str, str, int, int], ConfigurableTask] = {}
         self._thresholds: dict[str, float] = {}
         self.judging = Judging(self.sources.judges[1:], encoder=self.sources.encoder)
@@ -107,9 +110,11 @@ class Session:
             dose: Nats per token at which methods are compared; each configuration's coefficient is
                 then solved for in passes of its own.
         """
-        cheap = dose is None and self.sources.output_type(task) == "loglikelihood"
+        cheap = dose is None and self.sources.gives_answers(task)
         budget = budget or (SCORED_BUDGET if cheap else BUDGET)
         metadata = self.sources.metadata(task)
+        frame, wording = self.manner.frame(task), self.manner.wording(task)
+        arm = resolved(arm, frame)
         few = "few_shot" in arm.prompting
         return RunSpec(
             model=self.model,
@@ -123,7 +128,8 @@ class Session:
             shots=int(metadata.get("shots", 10)) if few else 0,
             budget=budget if arm.tuned else 0,
             limit=self.limit,
-            chat_template=self.chat_template,
+            frame=frame,
+            **asdict(wording),
             gen_kwargs=self.gen_kwargs,
             dose=dose if arm.method else None,
             metric=self.metric,
@@ -133,7 +139,7 @@ class Session:
     def task(self, spec: RunSpec, arm: Arm, split: str = "test") -> ConfigurableTask:
         """A fresh lm-eval task, prompted as an arm asks, its `split` as the documents asked."""
         task = self.sources.load(spec.task)
-        prompt(task, arm.prompting, seed=spec.seed, shots=spec.shots)
+        prompt(task, arm.prompting, seed=spec.seed, shots=spec.shots, chat=spec.chat_template)
         if split == "validation":
             task.set_config("test_split", task.config.validation_split)
         if self.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
@@ -169,8 +175,22 @@ class Session:
 
     def examples(self, task: str) -> Examples:
         """What vectors are fitted on: a task's train split, worded as it is asked."""
-        examples = self.sources.examples(task, "train")
-        return ChatExamples(examples, self.lm) if self.chat_template else examples
+        plain, wording = self.sources.examples(task, "train"), self.manner.wording(task)
+        if text := self.manner.question(task, self.manner.frame(task)):
+            plain = replace(plain, template=replace(plain.template, text=text))
+        return plain if wording == PLAIN else Worded(plain, wording, self.lm)
+
+    def _few_shot_score(self, task: str, wording: Wording) -> float:
+        """The headline of few-shot answers on validation, unsteered; higher is better."""
+        shots = int(self.sources.metadata(task).get("shots", 10))
+        asked = self.sources.load(task)
+        prompt(asked, "few_shot", seed=0, shots=shots, chat=wording.chat_template)
+        asked.set_config("test_split", asked.config.validation_split)
+        name, higher_is_better = self.headline(asked)
+        with self.lm.steer(None):
+            documents = Measurement(self.lm, asked, limit=self.limit, wording=wording).ask()
+        value = mean([float(each[name]) for each in self.complete(asked, documents)]).value
+        return value if higher_is_better else -value
 
     def measure(
         self,
@@ -187,8 +207,9 @@ class Session:
         """
         self.lm.sampling_seed = seed
         found = {}
+        wordings = {name: self.manner.wording(name) for name in tasks}
         for name, answers in ask(
-            self.lm, tasks, vectors, limit=self.limit, apply_chat_template=self.chat_template
+            self.lm, tasks, vectors, limit=self.limit, wordings=wordings
         ).items():
             task = tasks[name]
             documents = self.complete(task, _documents(task, answers.samples))
@@ -213,9 +234,8 @@ class Session:
             spec.task: self.asked(replace(spec, arm=Arm("zero_shot"), shots=0)) for spec in specs
         }
         plain = bare if vectors or bare != tasks else None
-        return in_rounds(
-            self.lm, tasks, plain, vectors, limit=self.limit, chat_template=self.chat_template
-        )
+        wordings = {name: self.manner.wording(name) for name in tasks}
+        return in_rounds(self.lm, tasks, plain, vectors, limit=self.limit, wordings=wordings)
 
     def complete(self, task: ConfigurableTask, documents: list[Document]) -> list[Document]:
         """Add what only the unsteered model can say: fluency, and with it the joint score."""

@@ -102,9 +102,13 @@ class Sources:
         added = {key: value for key, value in more.items() if value}
         return {**own, **self._judge(name, content), **added}
 
-    def output_type(self, name: str) -> str:
-        """What a task asks of a model, in lm-eval's word."""
-        return str(self._content(name)["output_type"])
+    def gives_answers(self, name: str) -> bool:
+        """Whether a task's documents are one given answer each, which is scored."""
+        kind = str(self._content(name)["output_type"])
+        if kind != "multiple_choice":
+            return kind == "loglikelihood"
+        task = self.load(name)
+        return len(task.doc_to_choice(task.eval_docs[0])) == 1
 
     def _content(self, name: str) -> dict[str, Any]:
         """A task's YAML."""

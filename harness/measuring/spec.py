@@ -23,13 +23,17 @@ SCORED_BUDGET = 192
 DEFAULT = "default"
 """What stands after a method and a colon where its published settings are measured untouched."""
 
-PROMPTINGS = ("zero_shot", "few_shot", "shuffled_few_shot", "instruction")
+BARE = ("zero_shot", "few_shot", "shuffled_few_shot", "instruction")
+PROMPTINGS = (*BARE, "paraphrase")
+BASELINE = "baseline"
+"""The arm that a task's differences are taken from: its frame, or zero_shot where it has none."""
+
 MATCHED = ("random_vector", "shuffled_fit")
 """Controls that take the settings of a method named after a colon."""
 
 CONTROLS = (*MATCHED, "random_heads")
 DEFAULT_ARMS = (
-    *PROMPTINGS,
+    *BARE,
     "fv",
     "icv",
     "fv:default",
@@ -50,7 +54,8 @@ class Arm:
         name: `prompting`, `method` (tuned), `method:default` (its published settings),
             `control:method` (a control matched to a method, with that method's tuned settings), or
             one of the last three on top of a prompting: `method@prompting`.
-        prompting: One of PROMPTINGS.
+        prompting: One of PROMPTINGS; `resolved` puts the task's frame in its place for a method
+            that names none.
         method: The steering method that makes the vector, if any.
         matched: The method whose tuned settings the control takes, if it is a control.
         default: Whether the method's published settings are measured as they are.
@@ -66,6 +71,18 @@ class Arm:
     def tuned(self) -> str | None:
         """The method whose search gives this arm its settings, if they are searched."""
         return None if self.default else self.matched or self.method
+
+
+def resolved(arm: Arm, frame: str) -> Arm:
+    """An arm on a task: `baseline` is the task's frame, and a method acts on top of it.
+
+    Args:
+        arm: As it was named.
+        frame: The prompting of the task's baseline.
+    """
+    if arm.name == BASELINE:
+        return Arm(frame, prompting=frame)
+    return dataclasses.replace(arm, prompting=frame) if arm.method and "@" not in arm.name else arm
 
 
 def parse_arms(names: list[str], methods: tuple[str, ...]) -> list[Arm]:
@@ -88,7 +105,7 @@ def parse_arms(names: list[str], methods: tuple[str, ...]) -> list[Arm]:
 
 
 def _parse_arm(name: str, methods: tuple[str, ...]) -> Arm:
-    if name in PROMPTINGS:
+    if name in (*PROMPTINGS, BASELINE):
         return Arm(name, prompting=name)
     steering, at, prompting = name.partition("@")
     method, colon, matched = steering.partition(":")
@@ -126,7 +143,10 @@ class RunSpec:
     shots: int
     budget: int
     limit: int | None = None
+    frame: str = "zero_shot"
     chat_template: bool = False
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool = False
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
     dose: float | None = None
     metric: str | None = None

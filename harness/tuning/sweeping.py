@@ -72,7 +72,7 @@ def sweep_task(
             places += [(number, layer, c) for c in coefficients]
     task = session.task(spec, Arm(spec.arm.prompting, spec.arm.prompting), split=split)
     measurement = Measurement(
-        session.lm, task, limit=session.limit, chat_template=session.chat_template
+        session.lm, task, limit=session.limit, wording=session.manner.wording(spec.task)
     )
     found = sweep(session.lm.model, *measurement.token_ids(), vectors)
     acc = torch.stack([each.greedy.all(dim=1).float() for each in found]).mean(dim=0)

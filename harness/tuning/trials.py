@@ -68,9 +68,9 @@ class Trials:
 
     def __init__(self, session: Session, fitter: Fitter, spec: RunSpec, method: str) -> None:
         self.session, self.fitter, self.spec, self.method = session, fitter, spec, method
-        self.task = session.task(spec, Arm("zero_shot"), split="validation")
+        self.task = session.task(spec, Arm(spec.frame, spec.frame), split="validation")
         self.measurement = Measurement(
-            session.lm, self.task, limit=session.limit, chat_template=session.chat_template
+            session.lm, self.task, limit=session.limit, wording=session.manner.wording(spec.task)
         )
         self.headline, self.higher_is_better = session.headline(self.task)
         self.examples = session.examples(spec.task)

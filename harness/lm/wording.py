@@ -1,0 +1,148 @@
+"""How prompts are put to a model: lm-eval's three options, and examples worded by them.
+
+A vector is fitted on prompts that are worded as the documents are that it will steer: by the same
+template, after the same system prompt, with demonstrations as turns or in one message. The text
+is made by lm-eval's own functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.api.utils import Message, maybe_delimit, multiturn_to_singleturn
+
+from harness.lm.arguments import BadArguments
+from task_defs.rendering import resolve
+
+if TYPE_CHECKING:
+    from lm_eval.models.huggingface import HFLM
+
+    from task_defs import Examples
+
+
+@dataclass(frozen=True)
+class Wording:
+    """lm-eval's options of the same names.
+
+    Attributes:
+        chat_template: Put prompts into the model's chat template.
+        system_instruction: What stands before everything, or is the system's message.
+        fewshot_as_multiturn: Demonstrations are turns of a conversation, not one message.
+    """
+
+    chat_template: bool = False
+    system_instruction: str | None = None
+    fewshot_as_multiturn: bool = False
+
+    @classmethod
+    def of(
+        cls, chat_template: bool, system_instruction: str | None, turns: bool | None = None
+    ) -> Wording:
+        """The options as lm-eval's command takes them: under a template, turns unless denied.
+
+        Raises:
+            BadArguments: turns without a template.
+        """
+        if turns and not chat_template:
+            raise BadArguments(
+                "fewshot_as_multiturn needs a chat template for its turns; add apply_chat_template"
+            )
+        return cls(
+            chat_template, system_instruction or None, chat_template if turns is None else turns
+        )
+
+    def requests(self, lm: HFLM) -> dict[str, Any]:
+        """What lm-eval's `build_all_requests` is told."""
+        return {
+            "apply_chat_template": self.chat_template,
+            "chat_template": lm.apply_chat_template if self.chat_template else None,
+            "tokenizer_name": lm.tokenizer_name if self.chat_template else "",
+            "system_instruction": self.system_instruction,
+            "fewshot_as_multiturn": self.fewshot_as_multiturn,
+        }
+
+
+PLAIN = Wording()
+
+
+@dataclass(frozen=True)
+class Worded:
+    """A task's examples in a wording.
+
+    Attributes:
+        plain: The task's own.
+        wording: How they are put to the model.
+        lm: The model, which knows its chat template.
+    """
+
+    plain: Examples
+    wording: Wording
+    lm: HFLM
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.plain.name
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The pairs."""
+        return self.plain.pairs
+
+    @property
+    def shots(self) -> int:
+        """Demonstrations per few-shot prompt."""
+        return self.plain.shots
+
+    @property
+    def contrasts(self) -> Any:
+        """Questions with right and wrong answers, where the task has them."""
+        return getattr(self.plain, "contrasts", ())
+
+    @property
+    def instruction(self) -> str:
+        """The task in words."""
+        return self.plain.instruction
+
+    def prompt(self, demonstrations: Sequence[tuple[str, str]], query: str) -> str:
+        """The text that lm-eval renders for a query after the demonstrations."""
+        template = self.plain.template
+        document = {"input": query, "output": ""}
+        description = resolve(template.description, document)
+        system = maybe_delimit(
+            self.wording.system_instruction, description, template.fewshot_delimiter
+        )
+        messages = [Message("system", system)] if system else []
+        for x, y in demonstrations:
+            shown = {"input": x, "output": y}
+            question, answer = resolve(template.text, shown), resolve(template.target, shown)
+            messages.append(Message("user", question, template.target_delimiter))
+            messages.append(Message("assistant", answer, template.fewshot_delimiter))
+        messages.append(Message("user", resolve(template.text, document)))
+        if not self.wording.chat_template:
+            return "".join(message.to_text() for message in messages)
+        turns = self.wording.fewshot_as_multiturn
+        chat = [m.to_dict() for m in messages] if turns else multiturn_to_singleturn(messages)
+        rendered: str = self.lm.apply_chat_template(chat)
+        return rendered
+
+    def target(self, y: str) -> str:
+        """An answer as it follows the prompt: right after a template's header, without a blank."""
+        if not self.wording.chat_template:
+            return self.plain.target(y)
+        return resolve(self.plain.template.target, {"input": "", "output": y})
+
+    def demonstration(self, x: str, y: str) -> str:
+        """One answered question, as the model reads it."""
+        if not self.wording.chat_template:
+            return self.plain.demonstration(x, y)
+        return self.prompt((), x) + self.target(y)
+
+    def fingerprint(self) -> str:
+        """That of the plain examples, with the wording and what the template makes of a word."""
+        worded = json.dumps([asdict(self.wording), self.demonstration("x", "y")])
+        return f"{self.plain.fingerprint()}-{hashlib.sha256(worded.encode()).hexdigest()[:12]}"

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from reports.identity import (
-    CELL,
+    asked_alike,
     differing,
     model_names,
     newest,
     place,
-    setting,
     told_apart,
 )
 from reports.record import Record, number
@@ -67,8 +67,8 @@ class Comparison:
             raise NotCompared("no records; run `steergauge compare` with this --output_path first")
         if len({record.spec["model_hash"] for record in every}) > 1:
             raise NotCompared("records of several models; compare them one model at a time")
-        if len({setting(record) for record in every}) > 1:
-            ways = " and ".join(sorted({way or "the usual way" for way in _ways(every)}))
+        if len(alike := asked_alike(every)) > 1:
+            ways = " and ".join(way or "the usual way" for way in differing([s for s, _ in alike]))
             raise NotCompared(
                 f"records that were asked in several ways: {ways}; compare each alone"
             )
@@ -253,28 +253,23 @@ PROMPT_ORDER = (BASELINE, "paraphrase", "instruction", "few_shot", "shuffled_few
 def by_model(records: Iterable[Record]) -> list[Comparison]:
     """One comparison per model and way of asking it, such as with another `limit`."""
     every = list(records)
-    names, found = model_names(every), defaultdict[str, list[Record]](list)
-    for record in every:
-        found[setting(record)].append(record)
-    if not found:
+    if not every:
         raise NotCompared("no records; run `steergauge compare` with this --output_path first")
-    groups = list(found.values())
-    titles = [names[place(group[0])] for group in groups]
+    names, groups = model_names(every), asked_alike(every)
+    titles = [names[place(group[0])] for _, group in groups]
     return [
         Comparison(group, title)
-        for group, title in zip(groups, _apart(groups, titles), strict=True)
+        for (_, group), title in zip(groups, _apart(groups, titles), strict=True)
     ]
 
 
-def _apart(groups: Sequence[Sequence[Record]], titles: Sequence[str]) -> list[str]:
+def _apart(
+    groups: Sequence[tuple[Mapping[str, Any], list[Record]]], titles: Sequence[str]
+) -> list[str]:
     """Titles, those that several groups share with what tells the groups apart."""
     found = list(titles)
     for title in set(titles):
         places = [i for i, each in enumerate(titles) if each == title]
-        for i, way in zip(places, _ways([groups[i][0] for i in places]), strict=True):
+        for i, way in zip(places, differing([groups[i][0] for i in places]), strict=True):
             found[i] = f"{title} ({way})" if way else title
     return found
-
-
-def _ways(records: Sequence[Record]) -> list[str]:
-    return differing([record.spec for record in records], CELL)

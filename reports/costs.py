@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from reports.columns import Column, fixed, percent, ratio, ratios, seconds, size, suite_title
-from reports.comparison import BASELINE, Comparison
+from reports.comparison import Comparison
 from reports.record import Record
 from reports.table import Row, Table
 
@@ -21,12 +21,13 @@ def cost_table(comparison: Comparison) -> Table:
             row[suite] = None if cell is None else cell.value
         tasks = [t for ts in comparison.suites.values() for t in ts if comparison.of(t, arm)]
         rows.append({**row, **arm_cost(comparison, arm, tasks)})
+    base = " or ".join(dict.fromkeys(comparison.baseline(suite) for suite in comparison.suites))
     suites = [Column(s, suite_title(s), fixed(), True) for s in comparison.suites]
     columns = [
         Column("arm", "arm"), *suites,
         Column("fit_s", "fit s", seconds, False), Column("tune_s", "tuning s", seconds, False),
         Column("ms_per_doc", "ms/doc", fixed(2), False),
-        Column("overhead", f"cost/{BASELINE}", ratio, False),
+        Column("overhead", f"cost/{base}", ratio, False),
         Column("overhead_interval", "interval", ratios),
         Column("kl", "dose (nats)", fixed(3)), Column("shift", "shift", percent),
         Column("bytes", "vector", size, False),
@@ -36,7 +37,7 @@ def cost_table(comparison: Comparison) -> Table:
         "fit and tuning seconds are summed over tasks and are those of a fit on its own, work "
         "shared with other arms included; ms/doc is answering alone, without rendering prompts "
         "or proving that steering acts: the median of rounds in which the arm and "
-        f"{BASELINE} answer the same documents in turn. cost/{BASELINE} is the median of the "
+        f"{base} answer the same documents in turn. cost/{base} is the median of the "
         "rounds' ratios beside the least and the largest one (a 97 % interval of the median of "
         "six), and a dash where they lie further apart than the ratio lies from 1. "
         "dose: mean KL from the unsteered model on neutral text; shift: relative change of the "

@@ -26,15 +26,46 @@ CELL = (
 )  # fmt: skip
 """Parts of a spec that differ between the records of one comparison."""
 
+WORDING = ("frame", "chat_template", "fewshot_as_multiturn")
+"""Parts that differ between the tasks of one comparison; one task is asked in one way."""
+
 
 def question(record: Record) -> str:
     """What was asked: records of the same question are versions of one measurement."""
     return _spelled(record.spec, VERSIONS)
 
 
-def setting(record: Record) -> str:
-    """What all records of one comparison share: the model, and how it was asked."""
-    return _spelled(record.spec, CELL)
+def asked_alike(records: Iterable[Record]) -> list[tuple[dict[str, Any], list[Record]]]:
+    """Records by comparison, each with the parts of a spec that they share.
+
+    These are the model and how it was asked. A task that was asked in two wordings divides a
+    comparison; tasks that were asked in one are part of both.
+    """
+    shared: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        shared[_spelled(record.spec, (*CELL, *WORDING))].append(record)
+    found = []
+    for group in shared.values():
+        spec = {k: v for k, v in group[0].spec.items() if k not in (*CELL, *WORDING)}
+        ways: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        for record in group:
+            way = _wording(record)
+            ways[record.spec["task"]][_spelled(way)] = way
+        divided = {
+            name: way for each in ways.values() if len(each) > 1 for name, way in each.items()
+        }
+        for name, way in divided.items():
+            own = [
+                r for r in group if len(ways[r.spec["task"]]) == 1 or _spelled(_wording(r)) == name
+            ]
+            found.append(({**spec, **way}, own))
+        if not divided:
+            found.append((spec, group))
+    return found
+
+
+def _wording(record: Record) -> dict[str, Any]:
+    return {key: record.spec.get(key) for key in WORDING}
 
 
 def newest(records: Iterable[Record]) -> list[Record]:

@@ -30,8 +30,8 @@ from reports.stored import LARGEST, RECORD, SAMPLE, SCHEMA, StoredMetric, Stored
 
 FOLDER = "records"
 MAX_SAMPLES = 4 * LIMIT
-SWAPS, SWAP_SECONDS = 5, 0.02
-"""How often a record is read again when it was replaced while it was read; time for the rename."""
+SWAPS, SWAP_SECONDS = 10, 0.02
+"""How often a record that seems damaged is read again: it may have been replaced meanwhile."""
 
 
 class BadRecord(ValueError):
@@ -132,12 +132,9 @@ class Record:
             BadRecord: files that are missing, damaged, or of another schema.
         """
         for _ in range(SWAPS):
-            before = _inode(folder)
             try:
                 return cls._read(folder)
             except BadRecord:
-                if before is not None and before == _inode(folder):
-                    raise  # nobody replaced it meanwhile
                 time.sleep(SWAP_SECONDS)
         return cls._read(folder)
 
@@ -209,13 +206,6 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _inode(folder: Path) -> int | None:
-    try:
-        return folder.stat().st_ino
-    except OSError:
-        return None
 
 
 def _metric(entry: StoredMetric) -> Metric:

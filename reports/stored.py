@@ -206,6 +206,14 @@ class StoredJudges(StoredJudge):
     others: NotRequired[list[StoredJudge]]
 
 
+class StoredAsking(TypedDict):
+    """How a task's prompts were put to the model."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    chat_template: bool
+    why: str
+
+
 class StoredProvenance(TypedDict):
     """What else must be known to repeat a number."""
 
@@ -214,6 +222,7 @@ class StoredProvenance(TypedDict):
     versions: NotRequired[dict[str, Any] | None]
     host: NotRequired[dict[str, Any] | None]
     classifier: NotRequired[StoredJudges | None]
+    asked: NotRequired[StoredAsking]
 
 
 class StoredRecord(TypedDict):

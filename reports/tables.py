@@ -16,7 +16,7 @@ from reports.columns import (
     signed,
     suite_title,
 )
-from reports.comparison import BASELINE, Comparison
+from reports.comparison import Comparison
 from reports.costs import arm_cost
 from reports.stats import Difference, holm
 from reports.table import Row, Table
@@ -48,7 +48,7 @@ def suite_table(comparison: Comparison, suite: str) -> Table:
         Column("fit_s", "fit s", seconds, False),
         Column("eval_s", "eval s", seconds, False),
         Column("ms_per_doc", "ms/doc", fixed(2), False),
-        Column("overhead", f"cost/{BASELINE}", ratio, False),
+        Column("overhead", f"cost/{baseline}", ratio, False),
     ]
     note = (
         f"Mean over {len(tasks)} task{'s'[: len(tasks) != 1]}, {rows[0]['n'] if rows else 0} "

@@ -11,10 +11,11 @@ from types import MappingProxyType
 from reports.claim import answers, summary, verdicts
 from reports.comparison import Comparison, by_model
 from reports.costs import cost_table
+from reports.facts import facts, warnings
 from reports.files import write_atomically
 from reports.foreign import cell, code, markdown
 from reports.frame import frame
-from reports.judging import agreement_table, judge_table, judge_warnings
+from reports.judging import agreement_table, judge_table
 from reports.page import Chapter, render
 from reports.plots import Figure, draw
 from reports.price import price_table
@@ -99,61 +100,18 @@ def _chapter(
 ) -> Chapter:
     return Chapter(
         model=comparison.model,
-        warnings=[*_warnings(comparison), *more_warnings],
+        warnings=[*warnings(comparison), *more_warnings],
         verdicts=verdicts(comparison),
         answers=answers(comparison),
         tables=[*tables(comparison), *timed],
         figures=[*draw(comparison, folder, prefix), *curves],
         samples=samples(comparison),
-        facts=_facts(comparison),
+        facts=facts(comparison),
     )
-
-
-def _warnings(comparison: Comparison) -> list[str]:
-    """What a reader must not overlook."""
-    found = []
-    if comparison.limited:
-        found.append("Measured with --limit: a trial of the machinery, not a result.")
-    if comparison.records[0].spec["model"] == "reference":
-        found.append(
-            "The built-in model is a measuring instrument for demonstrations and regression "
-            "runs: it was trained on every pair, test split included. Claims about language "
-            "models need language models."
-        )
-    found += judge_warnings(comparison)
-    if comparison.superseded:
-        found.append(f"{comparison.superseded} older records of the same cells are left out.")
-    if any(record.provenance.get("dirty") for record in comparison.records):
-        found.append("Some records were measured with uncommitted changes.")
-    return found
 
 
 def _failed(name: str, reason: str) -> str:
     return f"Not measured: {name}: {reason}"
-
-
-def _facts(comparison: Comparison) -> dict[str, str]:
-    """What else must be known to repeat the numbers."""
-    last = comparison.records[-1]
-    spec, provenance = last.spec, last.provenance
-    versions = provenance.get("versions") or {}
-    host = provenance.get("host") or {}
-    arguments = ",".join(f"{k}={v}" for k, v in (spec.get("model_args") or {}).items())
-    facts = {
-        "model": f"{spec['model']} {arguments}".strip(),
-        "model hash": str(spec["model_hash"]),
-        "seeds": ", ".join(sorted({str(r.spec["seed"]) for r in comparison.records})),
-        "tuning": f"{max(int(r.spec['budget']) for r in comparison.records)} configurations of "
-        "each method per task, chosen on the validation split",
-        "versions": ", ".join(f"{name} {value}" for name, value in versions.items() if value),
-        "python": str(provenance.get("python")),
-        "commit": f"{provenance.get('commit') or 'not from a checkout'}"
-        f"{' (with uncommitted changes)' if provenance.get('dirty') else ''}",
-        "host": f"{host.get('system')} {host.get('machine')}, {host.get('cores')} cores",
-        "measured": f"{comparison.records[0].provenance.get('date')} to {provenance.get('date')}",
-        "command": str(provenance.get("command")),
-    }
-    return {name: value for name, value in facts.items() if value and value != "None"}
 
 
 def _markdown(comparisons: Sequence[Comparison], chapters: Sequence[Chapter], out: Path) -> str:

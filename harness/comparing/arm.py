@@ -95,6 +95,7 @@ def _record(
             "model_hash": session.model_hash,
             "task_hash": spec.task_hash,
             "classifier": session.judging.facts(task),
+            "asked": session.manner.described(spec.task),
         },
         lm_eval=measured.lm_eval,
     )

@@ -52,7 +52,7 @@ class Manner:
     def question(self, task: str, prompting: str) -> str | None:
         """How a task's questions are worded where not as its YAML says (`prompting.question`)."""
         chat = self.wording(task).chat_template
-        return question(self.metadata(task), prompting, chat=chat)
+        return question(task, self.metadata(task), prompting, chat=chat)
 
     def wording(self, task: str) -> Wording:
         """How a task's prompts are put to the model.

@@ -47,10 +47,11 @@ FRAME = "paraphrase"
 """The prompting that asks for a rewrite and names no style; the key of its wording in metadata."""
 
 
-def question(metadata: Mapping[str, Any], prompting: str, *, chat: bool) -> str | None:
+def question(task: str, metadata: Mapping[str, Any], prompting: str, *, chat: bool) -> str | None:
     """How a question is worded where it is not worded as the task's YAML says.
 
     Args:
+        task: Its name.
         metadata: Of the task: `paraphrase` is the neutral frame of a rewriting task, `chat` what a
             user would write in a conversation.
         prompting: One of `spec.PROMPTINGS`.
@@ -63,7 +64,7 @@ def question(metadata: Mapping[str, Any], prompting: str, *, chat: bool) -> str 
         BadTask: a frame that the task does not have.
     """
     if prompting == FRAME:
-        return _said(metadata, FRAME)
+        return _said(task, metadata, FRAME)
     return str(metadata["chat"]) if chat and "chat" in metadata else None
 
 
@@ -79,13 +80,13 @@ def prompt(
         shots: Demonstrations in the few-shot arms.
         chat: Whether prompts go through the chat template.
     """
-    metadata = task.config.metadata or {}
+    name, metadata = task.config.task, task.config.metadata or {}
     few = prompting in ("few_shot", "shuffled_few_shot")
     task.set_config("num_fewshot", shots if few else 0)
-    if worded := question(metadata, prompting, chat=chat):
+    if worded := question(name, metadata, prompting, chat=chat):
         reword(task, worded)
     if prompting == "instruction":
-        task.set_config("description", f"{_said(metadata, 'instruction')}\n\n")
+        task.set_config("description", f"{_said(name, metadata, 'instruction')}\n\n")
     task.set_fewshot_seed(seed)
     if prompting == "shuffled_few_shot":
         task.sampler = ShuffledLabels(list(task.fewshot_docs()), rnd=seed)
@@ -97,10 +98,11 @@ def reword(task: ConfigurableTask, worded: str) -> None:
     task.fewshot_cfg.doc_to_text = worded
 
 
-def _said(metadata: Mapping[str, Any], key: str) -> str:
+def _said(task: str, metadata: Mapping[str, Any], key: str) -> str:
     """The authored words of a prompting."""
     if key not in metadata:
         raise task_defs.BadTask(
-            f"a task has no metadata.{key}; add what is to be said, or leave the arm {key!r} out"
+            f"task {task!r} has no metadata.{key}; add what is to be said, or leave the arm "
+            f"{key!r} out"
         )
     return str(metadata[key])

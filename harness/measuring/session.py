@@ -231,7 +231,8 @@ class Session:
         """
         tasks = {spec.task: self.asked(spec) for spec in specs}
         bare = {
-            spec.task: self.asked(replace(spec, arm=Arm("zero_shot"), shots=0)) for spec in specs
+            spec.task: self.asked(replace(spec, arm=Arm(spec.frame, spec.frame), shots=0))
+            for spec in specs
         }
         plain = bare if vectors or bare != tasks else None
         wordings = {name: self.manner.wording(name) for name in tasks}

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.errors import UsageError
 
-PROTOCOL = 2
+PROTOCOL = 3
 """Raised when the same spec would give other numbers: a changed protocol is not a regression."""
 
 BUDGET = 24

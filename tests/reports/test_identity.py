@@ -82,6 +82,22 @@ def test_records_asked_in_two_ways_are_two_comparisons(
     assert said.split("=")[0] in text
 
 
+def test_a_task_in_two_wordings_divides_a_comparison_and_the_others_are_part_of_both() -> None:
+    plain, worded = {"chat_template": False}, {"chat_template": True, "frame": "paraphrase"}
+    once = [record(arm=arm, values=(0, 1), **plain) for arm in ("zero_shot", "fv")]
+    style = {"task": "formality", "suite": "behavior_shift"}
+    mixed = [record(arm=arm, values=(0, 1), **style, **worded) for arm in ("paraphrase", "fv")]
+    (whole,) = by_model([*once, *mixed])
+    assert whole.suites == {"precision": ["antonym"], "behavior_shift": ["formality"]}
+    other = [record(arm=arm, values=(1, 1), **style, **plain) for arm in ("zero_shot", "fv")]
+    found = {each.model: each for each in by_model([*once, *mixed, *other])}
+    assert set(found) == {"reference", "reference (chat_template=True, frame=paraphrase)"}
+    for each in found.values():
+        assert each.suites == whole.suites
+        assert each.superseded == 0
+    assert found["reference"].cell("fv", ["formality"]).value == 1
+
+
 def test_doses_of_one_arm_stand_beside_the_same_baseline() -> None:
     records = [
         record(), record(arm="fv", values=(1, 1, 1, 0)),

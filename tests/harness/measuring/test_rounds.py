@@ -37,7 +37,7 @@ def test_each_round_asks_the_arm_and_then_the_baseline(
 
     monkeypatch.setattr(rounds, "_answered", noted)
     own = vector("all")
-    spec = session.spec("tiny-pairs", Arm("few_shot+fv", "few_shot", "fv"))
+    spec = session.spec("tiny-pairs", Arm("fv@few_shot", "few_shot", "fv"))
     found = session.rounds([spec], {"tiny-pairs": own})["tiny-pairs"]
     assert len(found.own_s) == len(found.plain_s or ()) == rounds.ROUNDS
     warm, *turns = asked

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from harness.errors import UsageError
-from harness.measuring.spec import DEFAULT_ARMS, PROMPTINGS, Arm, RunSpec, parse_arms
+from harness.measuring.spec import BARE, DEFAULT_ARMS, Arm, RunSpec, parse_arms, resolved
 
 METHODS = ("fv", "icv", "random_heads", "random_vector")
 
@@ -58,7 +58,7 @@ def test_what_a_name_means(
 def test_default_arms_are_read_in_order() -> None:
     arms = parse_arms(list(DEFAULT_ARMS), METHODS)
     assert tuple(arm.name for arm in arms) == DEFAULT_ARMS
-    assert [arm.name for arm in arms if arm.method is None] == list(PROMPTINGS)
+    assert [arm.name for arm in arms if arm.method is None] == list(BARE)
 
 
 def test_a_matched_control_alone_means_one_per_method_and_names_are_read_once() -> None:
@@ -113,17 +113,20 @@ def test_run_id_is_the_hash_of_what_is_said_here() -> None:
         "budget": 24,
         "chat_template": False,
         "dose": None,
+        "fewshot_as_multiturn": False,
+        "frame": "zero_shot",
         "gen_kwargs": {},
         "limit": None,
         "model": "hf",
         "model_args": {"dtype": "float32", "pretrained": "gpt2"},
         "model_hash": "0123456789ab",
-        "protocol": 2,
+        "protocol": 3,
         "seed": 0,
         "method_code": None,
         "metric": None,
         "shots": 0,
         "suite": "precision",
+        "system_instruction": None,
         "task": "antonym",
         "task_hash": "ba9876543210",
     }
@@ -147,12 +150,24 @@ def test_every_field_changes_the_run_id() -> None:
         "budget": 25,
         "limit": 4,
         "chat_template": True,
+        "frame": "paraphrase",
+        "fewshot_as_multiturn": True,
+        "system_instruction": "Be brief.",
         "gen_kwargs": {"max_gen_toks": 8},
         "dose": 0.5,
         "method_code": "0",
         "metric": "acc_norm",
-        "protocol": 3,
+        "protocol": 4,
     }
     assert set(changes) == {field.name for field in dataclasses.fields(RunSpec)}
     ids = {spec(**{name: value}).run_id for name, value in changes.items()}
     assert len(ids | {spec().run_id}) == len(changes) + 1
+
+
+def test_methods_act_on_top_of_the_frame_unless_a_prompting_is_named() -> None:
+    assert resolved(one("fv"), "paraphrase").prompting == "paraphrase"
+    assert resolved(one("random_vector:fv"), "paraphrase").prompting == "paraphrase"
+    assert resolved(one("fv@shuffled_few_shot"), "paraphrase") == one("fv@shuffled_few_shot")
+    assert resolved(one("zero_shot"), "paraphrase") == one("zero_shot")
+    assert resolved(one("baseline"), "paraphrase") == one("paraphrase")
+    assert resolved(one("baseline"), "zero_shot") == one("zero_shot")

@@ -1,0 +1,79 @@
+"""What a reader of a report must know beside its tables: warnings, and how to repeat it."""
+
+from __future__ import annotations
+
+from reports.comparison import Comparison
+from reports.judging import judge_warnings
+from reports.record import Record
+
+
+def warnings(comparison: Comparison) -> list[str]:
+    """What a reader must not overlook."""
+    found = []
+    if comparison.limited:
+        found.append("Measured with --limit: a trial of the machinery, not a result.")
+    if comparison.records[0].spec["model"] == "reference":
+        found.append(
+            "The built-in model is a measuring instrument for demonstrations and regression "
+            "runs: it was trained on every pair, test split included. Claims about language "
+            "models need language models."
+        )
+    found += judge_warnings(comparison)
+    if comparison.superseded:
+        found.append(f"{comparison.superseded} older records of the same cells are left out.")
+    if any(record.provenance.get("dirty") for record in comparison.records):
+        found.append("Some records were measured with uncommitted changes.")
+    return found
+
+
+def facts(comparison: Comparison) -> dict[str, str]:
+    """What else must be known to repeat the numbers."""
+    last = comparison.records[-1]
+    spec, provenance = last.spec, last.provenance
+    versions = provenance.get("versions") or {}
+    host = provenance.get("host") or {}
+    arguments = ",".join(f"{k}={v}" for k, v in (spec.get("model_args") or {}).items())
+    found = {
+        "model": f"{spec['model']} {arguments}".strip(),
+        "model hash": str(spec["model_hash"]),
+        "asked": _asked(comparison),
+        "system prompt": str(spec.get("system_instruction")),
+        "seeds": ", ".join(sorted({str(r.spec["seed"]) for r in comparison.records})),
+        "tuning": f"{max(int(r.spec['budget']) for r in comparison.records)} configurations of "
+        "each method per task, chosen on the validation split",
+        "versions": ", ".join(f"{name} {value}" for name, value in versions.items() if value),
+        "python": str(provenance.get("python")),
+        "commit": f"{provenance.get('commit') or 'not from a checkout'}"
+        f"{' (with uncommitted changes)' if provenance.get('dirty') else ''}",
+        "host": f"{host.get('system')} {host.get('machine')}, {host.get('cores')} cores",
+        "measured": f"{comparison.records[0].provenance.get('date')} to {provenance.get('date')}",
+        "command": str(provenance.get("command")),
+    }
+    return {name: value for name, value in found.items() if value and value != "None"}
+
+
+def _asked(comparison: Comparison) -> str:
+    """How prompts were put to the model: per way, with its reason, the tasks or whole suites."""
+    ways: dict[str, dict[str, list[str]]] = {}
+    for suite, tasks in comparison.suites.items():
+        for task in tasks:
+            for way in dict.fromkeys(_way(r) for r in comparison.records if r.spec["task"] == task):
+                ways.setdefault(way, {}).setdefault(suite, []).append(task)
+    return "; ".join(f"{way}: {_tasks(comparison, found)}" for way, found in ways.items() if way)
+
+
+def _way(record: Record) -> str:
+    spec, asked = record.spec, record.provenance.get("asked")
+    if not asked:
+        return ""
+    chat = "in the chat template" if spec["chat_template"] else "as plain text"
+    turns = ", demonstrations as turns" if spec.get("fewshot_as_multiturn") else ""
+    return f"{chat}{turns} ({asked['why']})"
+
+
+def _tasks(comparison: Comparison, found: dict[str, list[str]]) -> str:
+    return ", ".join(
+        name
+        for suite, tasks in found.items()
+        for name in ([suite] if tasks == comparison.suites[suite] else tasks)
+    )

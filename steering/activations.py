@@ -217,6 +217,30 @@ def residual_norms(
     return norms
 
 
+def ends(
+    model: Any, tokenizer: Any, prompts: Sequence[str], site: str, *, bos: bool = False
+) -> Tensor:
+    """A site's activations at the end of every prompt, in every layer that has it.
+
+    Args:
+        model: A Hugging Face decoder.
+        tokenizer: Its tokenizer.
+        prompts: n prompts.
+        site: Where to read.
+        bos: As in `prompt_ids`.
+
+    Returns:
+        (l, n, d), float32 on the CPU.
+    """
+
+    def compute() -> Tensor:
+        sequences = prompt_ids(tokenizer, prompts, bos=bos)
+        layers = resolve(model).layers(site)
+        return _in_batches(model, sequences, BATCH, site=site, layers=layers).transpose(0, 1)
+
+    return recall(("ends", id(model), site, tuple(prompts), bos), compute)
+
+
 def mean_head_activations(
     model: Any,
     tokenizer: Any,

@@ -31,6 +31,7 @@ class Layout:
         mlps: The module of each layer whose output is the MLP's contribution to the residual; None
             where there is no such module.
         residuals: What the output of each block is the sum of, in words.
+        norms: What the attention's output of each layer passes through before it is added.
         n_layers: Number of layers.
         n_heads: Number of query heads of a layer that has any (h).
         head_dims: Width of a head of each layer, read from the output projection; 0 where there
@@ -44,6 +45,7 @@ class Layout:
     projections: tuple[nn.Module | None, ...]
     mlps: tuple[nn.Module | None, ...]
     residuals: tuple[str, ...]
+    norms: tuple[tuple[nn.Module, ...], ...]
     n_layers: int
     n_heads: int
     head_dims: tuple[int, ...]

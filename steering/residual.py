@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,16 +30,32 @@ class Part:
         name: For the statement.
         call: The call that made it.
         value: What is added (s, d): its result, or what a norm made of it.
+        norms: The modules between its result and the value.
     """
 
     name: str
     call: Call
     value: Tensor
+    norms: tuple[nn.Module, ...] = ()
+
+
+class Account(NamedTuple):
+    """What a block adds to the residual stream.
+
+    Attributes:
+        mlp: Its MLP; None where no one module is it.
+        said: The sum in words: `x + attention + mlp`.
+        norms: What the attention's output passes through before it is added.
+    """
+
+    mlp: nn.Module | None
+    said: str
+    norms: tuple[nn.Module, ...]
 
 
 def account(
     block: Call, inside: Sequence[Call], attention: nn.Module | None, projection: Call | None
-) -> tuple[nn.Module | None, str]:
+) -> Account:
     """Find a block's MLP and say what its output is the sum of.
 
     Args:
@@ -46,9 +63,6 @@ def account(
         inside: The calls within it.
         attention: Its attention, where it has one.
         projection: The call of the attention's output projection.
-
-    Returns:
-        The MLP (None where no one module is it), and the sum in words: `x + attention + mlp`.
 
     Raises:
         UnsupportedModel: what attention and MLP write does not account for the block's output.
@@ -78,17 +92,21 @@ def account(
                     parts = [*own, *([part] if part else [])]
                     said = explain(x, y, parts, tolerance, light) if parts else None
                     if said is not None:
-                        return _named(block.module, part, said)
+                        return Account(*_named(block.module, part, said), _norms(heads))
             if explain is _sum:
                 found = _with_others(block, x, y, own, writers, inside, tolerance)
                 if found is not None:
-                    return found
+                    return Account(*found, _norms(heads))
         if projection is None and writers:  # what mixes tokens here is no attention
             name = _name(block.module, writers[0].module)
             mixing = [*_forms(name, writers[0], inside, width)]
     raise UnsupportedModel(
         "a change of the residual stream that its attention and MLP do not account for"
     )
+
+
+def _norms(part: Part | None) -> tuple[nn.Module, ...]:
+    return part.norms if part else ()
 
 
 def _named(block: nn.Module, part: Part | None, said: str) -> tuple[nn.Module | None, str]:
@@ -131,7 +149,8 @@ def _forms(name: str, call: Call, inside: Sequence[Call], width: int) -> list[Pa
         if _same(later.given, forms[-1].value) and not _same(later.result, forms[-1].value):
             assert later.result is not None
             value = later.result.reshape(-1, width)
-            forms.append(Part(f"norm({forms[-1].name})", call, value))
+            norms = (*forms[-1].norms, later.module)
+            forms.append(Part(f"norm({forms[-1].name})", call, value, norms))
     return forms[::-1]
 
 

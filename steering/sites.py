@@ -28,7 +28,7 @@ from transformers.pytorch_utils import Conv1D
 
 from steering.errors import UnsupportedModel
 from steering.layout import Layout
-from steering.residual import account
+from steering.residual import account as accounted
 from steering.tracing import TOKENS, Attending, Call, Trace, trace
 
 _layouts: WeakKeyDictionary[nn.Module, Layout] = WeakKeyDictionary()
@@ -113,12 +113,12 @@ def _layout(owner: nn.Module, blocks: Sequence[Call], seen: Trace, config: Any) 
         own = [each for each in seen.attending if block.module in each.within]
         try:
             projection, attention = _projection(block, inside, own, width)
-            mlp, said = account(block, inside, attention, projection)
+            account = accounted(block, inside, attention, projection)
         except UnsupportedModel as error:
             raise UnsupportedModel(
                 f"block {number} ({type(block.module).__name__}) has {error}"
             ) from error
-        found.append((projection, attention, mlp, said, {each.rows for each in own}))
+        found.append((projection, attention, account, {each.rows for each in own}))
     heads = set().union(*(rows for *_, rows in found))
     if len(heads) > 1:
         raise UnsupportedModel(f"its layers have different numbers of heads ({sorted(heads)})")
@@ -128,8 +128,9 @@ def _layout(owner: nn.Module, blocks: Sequence[Call], seen: Trace, config: Any) 
         decoder=owner,
         blocks=tuple(block.module for block in blocks),
         projections=tuple(call.module if call else None for call in projections),
-        mlps=tuple(mlp for _, _, mlp, _, _ in found),
-        residuals=tuple(said for _, _, _, said, _ in found),
+        mlps=tuple(account.mlp for _, _, account, _ in found),
+        residuals=tuple(account.said for _, _, account, _ in found),
+        norms=tuple(account.norms for _, _, account, _ in found),
         n_layers=len(blocks),
         n_heads=n_heads,
         head_dims=tuple(

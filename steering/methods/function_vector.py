@@ -25,6 +25,7 @@ from steering.effects import Effects, Target, indirect_effects
 from steering.errors import BadSetting
 from steering.layout import Layout
 from steering.method import Examples, SteeringMethod, register
+from steering.post_norm import mean_gains
 from steering.prompts import correct_prompts, shuffled_prompts
 from steering.sites import resolve
 from steering.space import Choice, Integer, Real, SearchSpace, Shape
@@ -64,6 +65,9 @@ class FunctionVector(SteeringMethod):
             residual stream at the edited layer, at the end of the fitting prompts. Raw strengths
             mean nothing across models: the best ones are 2 to 4 on one, beyond 64 on another.
         projection_bias: Add the projection's bias once per head, as the reference does.
+        post_norm: On models that normalise after the projection (Gemma-2, Gemma-3, OLMo-2), pass
+            what heads write through their layer's norm at its mean scale: what then is added is
+            what reaches the residual stream, and raw strengths of other models fit.
         target: `first_token` (the paper) or `sequence`.
         positions: Where the vector is added.
         bos: Put BOS before prompts where the tokenizer does not, as the reference does.
@@ -85,6 +89,7 @@ class FunctionVector(SteeringMethod):
     coefficient: float = 1.0
     unit: Unit = "raw"
     projection_bias: bool = False
+    post_norm: bool = False
     target: Target = "first_token"
     positions: str = "continuation"
     bos: bool = False
@@ -106,9 +111,7 @@ class FunctionVector(SteeringMethod):
         prompts = self.informative(examples)
         means = mean_head_activations(model, tokenizer, prompts, bos=self.bos)
         heads, effects = self._choose(model, tokenizer, examples, means, layout)
-        tensor = torch.stack(
-            [layout.project(la, h, means[la, h], bias=self.projection_bias) for la, h in heads]
-        ).sum(dim=0)
+        tensor = self._written(model, tokenizer, prompts, means, heads).sum(dim=0)
         layer = default_layer(layout.n_layers) if self.layer is None else self.layer
         facts: dict[str, Any] = {"heads": [list(head) for head in heads]}
         if self.unit == "residual":
@@ -132,6 +135,18 @@ class FunctionVector(SteeringMethod):
     def uninformative(self, examples: Examples) -> tuple[list[str], list[str]]:
         """Prompts from which it cannot, and their answers: heads are patched into them."""
         return shuffled_prompts(examples, self.effect_prompts, self.shots, self.seed)
+
+    def _written(
+        self, model: Any, tokenizer: Any, prompts: Sequence[str], means: torch.Tensor,
+        heads: Sequence[tuple[int, int]],
+    ) -> torch.Tensor:  # fmt: skip
+        """What every head adds to the residual stream (k, d)."""
+        layout = resolve(model)
+        found = [layout.project(la, h, means[la, h], bias=self.projection_bias) for la, h in heads]
+        if self.post_norm:
+            gains = mean_gains(model, tokenizer, prompts[:BATCH], bos=self.bos)
+            found = [gains[la](written) for (la, _), written in zip(heads, found, strict=True)]
+        return torch.stack([written.cpu() for written in found])
 
     def _choose(
         self, model: Any, tokenizer: Any, examples: Examples, means: torch.Tensor, layout: Layout

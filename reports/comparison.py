@@ -168,8 +168,18 @@ class Comparison:
             values.append(np.mean([record.metrics[name].value for record in records]))
             groups.append(self.documents(task, arm, name).mean(axis=0))
             seeds, higher = len(records), records[0].metrics[name].higher_is_better
-        n = sum(len(group) for group in groups)
-        return Cell(float(np.mean(values)), standard_error(groups), n, seeds, higher)
+        sizes = [len(group) for group in groups]
+        value = np.average(values, weights=sizes if self._by_size(tasks) else None)
+        error = standard_error(self._strata(tasks, groups))
+        return Cell(float(value), error, sum(sizes), seeds, higher)
+
+    def _by_size(self, tasks: Sequence[str]) -> bool:
+        """Whether tasks belong to a group that lm-eval weighs by their documents."""
+        return all(r.provenance.get("by_size") for r in self.records if r.spec["task"] in tasks)
+
+    def _strata(self, tasks: Sequence[str], groups: list[Array]) -> list[Array]:
+        """Per-document values as they are averaged: task by task, or all of them at once."""
+        return [np.concatenate(groups)] if self._by_size(tasks) else groups
 
     def documents(self, task: str, arm: str, metric: str) -> Array:
         """A metric per fit and document (seeds, n), documents in the order of their ids."""
@@ -225,7 +235,7 @@ class Comparison:
                 np.isin([*mine[0], *theirs[0]], (0, 1)).all()
             )
             groups.append(mine.mean(axis=0) - theirs.mean(axis=0))
-        return compare(groups, binary=binary)
+        return compare(self._strata(chosen, groups), binary=binary and len(groups) == 1)
 
     def _require_same_documents(self, task: str, arm: str, against: str) -> None:
         hashes = {
@@ -242,9 +252,8 @@ class Comparison:
 
     def mean(self, arm: str, tasks: Sequence[str], metric: str | None = None) -> float:
         """Mean of per-document values over some tasks."""
-        return mean_of_means(
-            [self.documents(t, arm, metric or self.headline(t)).mean(axis=0) for t in tasks]
-        )
+        groups = [self.documents(t, arm, metric or self.headline(t)).mean(axis=0) for t in tasks]
+        return mean_of_means(self._strata(tasks, groups))
 
 
 PROMPT_ORDER = (BASELINE, "paraphrase", "instruction", "few_shot", "shuffled_few_shot", "fv", "icv")

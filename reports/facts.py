@@ -18,6 +18,8 @@ def warnings(comparison: Comparison) -> list[str]:
             "runs: it was trained on every pair, test split included. Claims about language "
             "models need language models."
         )
+    told = {r.spec["task"]: r.provenance.get("documents") for r in comparison.records}
+    found += [f"{task}: {said}." for task, said in told.items() if said]
     found += judge_warnings(comparison)
     if comparison.superseded:
         found.append(f"{comparison.superseded} older records of the same cells are left out.")

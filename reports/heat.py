@@ -67,7 +67,7 @@ class Heat:
         across = self._values("coefficient")
         canvas = Canvas(figsize=(1.4 + max(2.6, 0.52 * len(across)) * len(numbers), 3.4))
         axes = canvas.subplots(1, len(numbers), squeeze=False, sharey=True)[0]
-        values = [row[self.metric] for row in self.rows]
+        values = [row[self.metric] for row in self.rows if not np.isnan(row[self.metric])]
         for axis, number in zip(axes, numbers, strict=True):
             grid = np.full((len(layers), len(across)), np.nan)
             for row in self.rows:

@@ -18,7 +18,7 @@ Any other key of a task (`metadata`, `doc_to_text`, ...) may be added and wins o
 of the precision suite.
 """
 
-from task_defs.catalog import BadTask, UnknownTask, config, root, suites, tasks
+from task_defs.catalog import BadTask, UnknownTask, config, group, root, suites, tasks
 from task_defs.examples_of import examples
 from task_defs.pairs import BadPairs, pairs_file, pairs_task
 from task_defs.rendering import Examples, Template
@@ -33,6 +33,7 @@ __all__ = [
     "UnknownTask",
     "config",
     "examples",
+    "group",
     "pairs_file",
     "pairs_task",
     "root",

@@ -198,6 +198,11 @@ def suites(include_path: str | Path | None = None) -> dict[str, tuple[str, ...]]
     }
 
 
+def group(name: str, include_path: str | Path | None = None) -> Config:
+    """Return a group's YAML."""
+    return read(defined(include_path)[name])
+
+
 def tasks(include_path: str | Path | None = None) -> tuple[str, ...]:
     """Return the names of all tasks, suite by suite and then those outside of every suite."""
     groups = suites(include_path)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jinja2
@@ -19,6 +19,8 @@ class BadTemplate(ValueError):
 
 
 Pair = tuple[str, str]
+Turn = tuple[str, str, str]
+"""Role and text of a message, and what stands after it where all of them are one text."""
 Field = str | Callable[[Mapping[str, Any]], Any]
 
 
@@ -102,6 +104,10 @@ class Examples:
             self.template.target, {"input": "", "output": y}
         )
 
+    def chat_target(self, y: str) -> str:
+        """Return an answer as it follows the header of a chat template."""
+        return resolve(self.template.target, {"input": "", "output": y})
+
     def demonstration(self, x: str, y: str) -> str:
         """Return one answered question as it stands in a few-shot prompt."""
         question = resolve(self.template.text, {"input": x, "output": y})
@@ -109,10 +115,31 @@ class Examples:
 
     def prompt(self, demonstrations: Sequence[Pair], query: str) -> str:
         """Return the text that lm-eval renders for a query after the demonstrations."""
-        document = {"input": query, "output": ""}
-        question = resolve(self.template.text, document)
+        question = resolve(self.template.text, {"input": query, "output": ""})
         shown = "".join(self.demonstration(x, y) for x, y in demonstrations)
-        return resolve(self.template.description, document) + shown + question
+        return self.description(query) + shown + question
+
+    @property
+    def delimiter(self) -> str:
+        """What stands between demonstrations, and between a system prompt and a description."""
+        return self.template.fewshot_delimiter
+
+    def description(self, query: str) -> str:
+        """Return what stands before everything else."""
+        return resolve(self.template.description, {"input": query, "output": ""})
+
+    def turns(self, demonstrations: Sequence[Pair], query: str) -> list[Turn]:
+        """Return the messages of a conversation that ends where the answer begins."""
+        own, found = self.template, []
+        for x, y in demonstrations:
+            shown = {"input": x, "output": y}
+            found.append(("user", resolve(own.text, shown), own.target_delimiter))
+            found.append(("assistant", resolve(own.target, shown), own.fewshot_delimiter))
+        return [*found, ("user", resolve(own.text, {"input": query, "output": ""}), "")]
+
+    def reworded(self, text: str) -> "Examples":
+        """Return the same pairs, asked in the words of another template."""
+        return replace(self, template=replace(self.template, text=text))
 
     def fingerprint(self) -> str:
         """Return the sha256 of the pairs and of the template."""

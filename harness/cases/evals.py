@@ -9,6 +9,13 @@ Such a file::
     chat_template: auto                # or always, never; system_instruction, fewshot_as_multiturn
     at_least: {fv: 0.6}                # headline metric; at most, where lower is better
 
+A task of lm-eval's own, on files instead of the hub, ranked by a metric of one's choice::
+
+    tasks: gsm8k
+    dataset: gsm8k=data/gsm8k          # TASK=PATH or TASK:ROLE=PATH; a list for several
+    metric: exact_match,flexible-extract
+    fit_on: sentiment_transfer         # default: the task's own examples
+
 Its paths are relative to its folder.
 """
 
@@ -79,6 +86,9 @@ class Stored(TypedDict, total=False):
     system_instruction: Text | None
     fewshot_as_multiturn: Annotated[bool, Strict()] | None
     frame: Literal["zero_shot", "paraphrase"] | None
+    dataset: Many[Text]
+    metric: Text
+    fit_on: Text
     at_least: dict[Text, Annotated[float, Strict()]]
 
 
@@ -102,6 +112,9 @@ class Asked:
         system_instruction: Of every prompt.
         fewshot_as_multiturn: Demonstrations as turns.
         frame: The baseline's prompting of rewriting tasks; None goes by the model.
+        dataset: Documents of one's own for tasks that take theirs from the hub (`TASK=PATH`).
+        metric: Headline metric of every task; None takes each task's own.
+        fit_on: The task whose examples vectors are fitted on; None takes those of the task asked.
         at_least: What an arm's headline metric must reach, by arm.
     """
 
@@ -117,6 +130,9 @@ class Asked:
     system_instruction: str | None = None
     fewshot_as_multiturn: bool | None = None
     frame: str | None = None
+    dataset: tuple[str, ...] = ()
+    metric: str | None = None
+    fit_on: str | None = None
     at_least: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -145,6 +161,8 @@ class Asked:
             raise UsageError(f"{name}: {_said(problem)}") from problem
         if "data" in values:
             values["data"] = tuple(str(folder / file) for file in values["data"])
+        if "dataset" in values:
+            values["dataset"] = tuple(_within(folder, text) for text in values["dataset"])
         if "include_path" in values:
             values["include_path"] = str(folder / values["include_path"])
         return cls(**values)
@@ -154,7 +172,7 @@ class Asked:
         for file in self.data:
             if not Path(file).is_file():
                 raise UsageError(f"data: {file}: no such file")
-        return Sources(self.include_path, self.data)
+        return Sources(self.include_path, self.data, datasets=self.dataset, fit_on=self.fit_on)
 
     def asking(self, model: str) -> Asking:
         """How a model's tasks are asked."""
@@ -192,6 +210,12 @@ def _said(problem: ValidationError) -> str:
     return " ".join(f"{key}: expected {said}, got {given!r:.60}".split())
 
 
+def _within(folder: Path, text: str) -> str:
+    """`TASK=PATH` with a path that is relative to a folder."""
+    task, equals, path = text.partition("=")
+    return f"{task}{equals}{folder / path}" if equals else text
+
+
 class Evaluator:
     """One model on which cases are measured, each once.
 
@@ -219,14 +243,17 @@ class Evaluator:
         from harness.tuning.chosen import Tuner
 
         asking = asked.asking(self.model)
-        key = (asked.include_path, asked.data, asked.limit, asking)
+        key = (asked.include_path, asked.data, asked.limit, asking, asked.dataset, asked.metric,
+               asked.fit_on)  # fmt: skip
         if key not in self._tuners:
             sources = asked.sources()
             sources.default_judge = default_judge(self.model)
             session = Session(
-                self.lm, self.model, self.model_args, sources, limit=asked.limit, asking=asking
-            )
+                self.lm, self.model, self.model_args, sources,
+                limit=asked.limit, asking=asking, metric=asked.metric,
+            )  # fmt: skip
             self._tuners[key] = Tuner(session, self.out)
+        self._tuners[key].session.sources.select(asked.suite, ",".join(asked.tasks))
         return self._tuners[key]
 
     def measure(self, asked: Asked, tasks: tuple[str, ...], arms: list[Arm]) -> list[Record]:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from harness.commands.executor import executor, executor_options
 from harness.commands.options import (
     asking,
+    fit_option,
     include_methods,
     judge_check_option,
     judge_options,
     method_option,
+    metric_option,
     model_options,
     out_option,
     quiet,
@@ -70,6 +72,8 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--dry_run", action="store_true",
         help="print the cells, their number, and what time and memory the records at hand suggest",
     )  # fmt: skip
+    metric_option(group)
+    fit_option(group)
     executor_options(parser)
     out_option(parser, "out", "records and report; the same command again continues there")
 
@@ -92,7 +96,7 @@ def execute(arguments: argparse.Namespace) -> int:
     with display(quiet=local_rank() > 0) as progress:
         progress.begin("loading")
         progress.now(arguments.model)
-        where = executor(arguments, out)
+        where = executor(arguments, out, plan.sources)
         records, failures = plan.measured(where, out, progress)
         if not where.leads:
             return EXIT[bool(failures)]

@@ -19,6 +19,7 @@ from harness.lm.launch import processes
 
 if TYPE_CHECKING:
     from harness.comparing.grid import Executor
+    from harness.measuring.sources import Sources
     from harness.tuning.chosen import Tuner
 
 
@@ -39,17 +40,25 @@ def executor_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def open_tuner(arguments: argparse.Namespace, out: Path) -> Tuner:
+def open_tuner(arguments: argparse.Namespace, out: Path, found: Sources | None = None) -> Tuner:
     """Load the model and what chooses vectors; on a cluster this runs in each worker."""
     quiet()
     include_methods(arguments.include_method)
     from harness.tuning.chosen import Tuner
 
-    return Tuner(open_session(arguments, sources(arguments)), out)
+    if found is None:
+        found = sources(arguments)
+        found.select(arguments.suite, arguments.tasks)
+    return Tuner(open_session(arguments, found), out)
 
 
-def executor(arguments: argparse.Namespace, out: Path) -> Executor:
+def executor(arguments: argparse.Namespace, out: Path, found: Sources) -> Executor:
     """The executor that the options name.
+
+    Args:
+        arguments: What was asked.
+        out: Folder of the records.
+        found: The tasks, for a model in this process.
 
     Raises:
         UsageError: an unknown one, or options of Ray without it.
@@ -61,10 +70,10 @@ def executor(arguments: argparse.Namespace, out: Path) -> Executor:
         from harness.comparing.local import Local
 
         if processes() == 1:
-            return Local(open_tuner(arguments, out))
+            return Local(open_tuner(arguments, out, found))
         from harness.comparing.launched import Launched
 
-        return Launched(open_tuner(arguments, out))
+        return Launched(open_tuner(arguments, out, found))
     if where != "ray" and not where.startswith("ray://"):
         raise UsageError(f"--executor {where!r}: expected local, ray or ray://HOST:PORT")
     wrong = [n for n, v in arguments.resources.items() if not isinstance(v, int | float) or v < 0]

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from harness.commands.options import (
+    fit_option,
     include_methods,
     method_option,
     model_options,
@@ -31,6 +32,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     model_options(parser)
     task_options(parser)
     method_option(parser)
+    fit_option(parser)
     parser.add_argument(
         "--method", type=filled, required=True, metavar="NAME", help="such as fv or icv"
     )

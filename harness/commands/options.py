@@ -104,8 +104,9 @@ def task_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("tasks")
     group.add_argument("--suite", type=filled, metavar="NAME", help="precision or behavior_shift")
     group.add_argument(
-        "-t", "--tasks", type=listed, metavar="NAME,...", help="tasks or suites by name"
-    )
+        "-t", "--tasks", type=listed, metavar="NAME,...",
+        help="tasks and suites by name, and any task, group or tag of lm-eval",
+    )  # fmt: skip
     group.add_argument(
         "--data", action="append", default=[], type=filled, metavar="FILE",
         help='a file of {"input", "output"} pairs as a task of its own; may be given again',
@@ -114,8 +115,31 @@ def task_options(parser: argparse.ArgumentParser) -> None:
         "--include_path", type=filled, metavar="FOLDER", help="a folder of your own task YAMLs"
     )
     group.add_argument(
+        "--dataset", action="append", default=[], type=filled, metavar="TASK=PATH",
+        help="a task's documents from a file (JSON, JSON lines, CSV, TSV, parquet) or folder in "
+        "place of the hub; TASK:ROLE=PATH gives one split (train, validation, test); may be given "
+        "again",
+    )  # fmt: skip
+    group.add_argument(
         "-L", "--limit", type=positive, metavar="N",
         help="ask only the first N documents; such a run is marked as no result",
+    )  # fmt: skip
+
+
+def metric_option(parser: argparse._ActionsContainer) -> None:
+    """What tasks are ranked by."""
+    parser.add_argument(
+        "--metric", type=filled, metavar="NAME",
+        help="headline metric of every task, such as acc_norm or exact_match,flexible-extract "
+        "(default: what the task names, else its first one)",
+    )  # fmt: skip
+
+
+def fit_option(parser: argparse._ActionsContainer) -> None:
+    """What vectors are fitted on."""
+    parser.add_argument(
+        "--fit_on", type=filled, metavar="TASK",
+        help="fit vectors on this task's examples (default: on those of the task that is asked)",
     )  # fmt: skip
 
 
@@ -209,6 +233,8 @@ def sources(arguments: argparse.Namespace) -> Sources:
         judges=read_judges(judge) if judge is not None else (),
         default_judge=default_judge(arguments.model),
         encoder=getattr(arguments, "content_encoder", None),
+        datasets=tuple(arguments.dataset),
+        fit_on=getattr(arguments, "fit_on", None),
     )
 
 
@@ -254,6 +280,7 @@ def open_session(
         asking=asking(arguments),
         gen_kwargs=arguments.gen_kwargs,
         max_memory=arguments.max_memory and int(arguments.max_memory * 2**30),
+        metric=getattr(arguments, "metric", None),
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands.options import (
+    fit_option,
     include_methods,
     method_option,
     model_options,
@@ -19,6 +22,9 @@ from harness.commands.options import (
 from harness.commands.values import filled, key_values, numbers, reals, seed
 from harness.errors import UsageError
 
+if TYPE_CHECKING:
+    from harness.tuning.sweeping import Swept
+
 COEFFICIENTS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
 
 
@@ -27,6 +33,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     model_options(parser)
     task_options(parser)
     method_option(parser)
+    fit_option(parser)
     group = parser.add_argument_group("grid")
     group.add_argument("--method", type=filled, default="fv", metavar="NAME", help="(default: fv)")
     group.add_argument(
@@ -44,8 +51,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--heads", type=numbers, default=(), metavar="N,...", help="of fv")
     group.add_argument(
-        "--metric", choices=("acc", "logprob"), default="acc",
-        help="acc: the whole answer is the greedy one; logprob: mean per token (default: acc)",
+        "--metric", metavar="NAME",
+        help="acc: the whole right answer is the greedy one; logprob: its mean per token; or a "
+        "metric of the task (default: acc, or the task's headline where answers are chosen)",
     )  # fmt: skip
     group.add_argument(
         "--split", choices=("validation", "test"), default="validation",
@@ -80,7 +88,7 @@ def execute(arguments: argparse.Namespace) -> int:
     tuner = Tuner(session)
     spec = session.spec(tasks[0], Arm(arguments.prompting, arguments.prompting), arguments.seed)
     with tuner.remembering():
-        cells = sweep_task(
+        swept = sweep_task(
             tuner,
             spec,
             arguments.method,
@@ -89,22 +97,27 @@ def execute(arguments: argparse.Namespace) -> int:
             coefficients=arguments.coefficients,
             heads=arguments.heads,
             split=arguments.split,
+            metric=arguments.metric,
         )
-    _show(f"{arguments.method} on {tasks[0]}", arguments.metric, cells, out)
+    _show(f"{arguments.method} on {tasks[0]}", swept, out)
     return 0
 
 
-def _show(title: str, metric: str, cells: list[dict[str, Any]], out: Any) -> None:
+def _show(title: str, swept: Swept, out: Path) -> None:
     from rich.console import Console
 
     from harness.commands.screen import drawn
     from reports.heat import Heat
 
+    metric, cells, sign = swept.metric, swept.cells, 1 if swept.higher_is_better else -1
+    known = [cell for cell in cells if not math.isnan(float(cell[metric]))]
+    if not known:
+        raise UsageError(f"no cell of {title} could be measured: every vector breaks the model")
     heat = Heat(title, metric, cells)
     console = Console()
     for table in heat.tables():
         console.print(drawn(table, [column.key for column in table.columns]))
-    best = max(cells, key=lambda cell: float(cell[metric]))
+    best = max(known, key=lambda cell: sign * float(cell[metric]))
     place = ", ".join(f"{key} {best[key]}" for key in ("heads", "layer") if best[key] is not None)
     console.print(
         f"best of {len(cells)} cells on {best['n']} documents: {metric} {best[metric]:.3f} at "

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from harness.measuring.sources import Sources
     from harness.measuring.spec import Arm
 
+WHOLE = "loglikelihood_rolling"
+"""The output type of tasks that score texts without a question."""
+
 
 def choose_arms(
     named: Sequence[str] | None, found: Sources, tasks: Sequence[str], frame: str = "zero_shot"
@@ -41,15 +44,22 @@ def choose_arms(
     """
     known = method_names()
     framed = frame != BARE[0] and any(frame in found.metadata(task) for task in tasks)
+    texts = [task for task in tasks if found.output_type(task) == WHOLE]
     if named is None:
         bare = any("instruction" not in found.metadata(task) for task in tasks)
         added = [name for name in known if name not in (*built_in(), *CONTROLS)]
         more = (f"{name}:default" for name in added), (f"random_vector:{name}" for name in added)
         every = [*DEFAULT_ARMS, *added, *itertools.chain(*more)]
         every[0] = BASELINE if framed else every[0]
-        return parse_arms([arm for arm in every if not (bare and arm == "instruction")], known)
+        left = [arm for arm in every if not (bare and arm == "instruction")]
+        return parse_arms([arm for arm in left if not (texts and "few_shot" in arm)], known)
     arms = parse_arms(list(named), known)
     _require_words(arms, found, tasks)
+    if texts and any(arm.prompting not in BARE[:1] for arm in arms if arm.name != BASELINE):
+        raise UsageError(
+            f"task {texts[0]!r} scores whole texts, which no demonstration and no instruction "
+            "comes before; leave such arms out"
+        )
     if framed and any(resolved(arm, frame) != arm for arm in arms):
         return list(dict.fromkeys([*parse_arms([BASELINE], known), *arms]))
     return [arm if framed else resolved(arm, BARE[0]) for arm in arms]

@@ -11,17 +11,41 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from lm_eval.api.utils import Message, maybe_delimit, multiturn_to_singleturn
 
 from harness.lm.arguments import BadArguments
-from task_defs.rendering import resolve
+from steering import Examples
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM
 
-    from task_defs import Examples
+    from task_defs.rendering import Turn
+
+
+class Told(Examples, Protocol):
+    """Examples that can be told as a conversation too, whatever template it is put into."""
+
+    @property
+    def instruction(self) -> str:
+        """The task in words."""
+
+    @property
+    def delimiter(self) -> str:
+        """What stands between a system prompt and a description."""
+
+    def description(self, query: str) -> str:
+        """What stands before everything else."""
+
+    def turns(self, demonstrations: Sequence[tuple[str, str]], query: str) -> list[Turn]:
+        """The messages of a conversation that ends where the answer begins."""
+
+    def chat_target(self, y: str) -> str:
+        """An answer as it follows a chat template's header, or the words that it begins with."""
+
+    def reworded(self, text: str) -> Self:
+        """The same examples, asked in other words."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +103,7 @@ class Worded:
         lm: The model, which knows its chat template.
     """
 
-    plain: Examples
+    plain: Told
     wording: Wording
     lm: HFLM
 
@@ -89,7 +113,7 @@ class Worded:
         return self.plain.name
 
     @property
-    def pairs(self) -> tuple[tuple[str, str], ...]:
+    def pairs(self) -> Sequence[tuple[str, str]]:
         """The pairs."""
         return self.plain.pairs
 
@@ -110,31 +134,21 @@ class Worded:
 
     def prompt(self, demonstrations: Sequence[tuple[str, str]], query: str) -> str:
         """The text that lm-eval renders for a query after the demonstrations."""
-        template = self.plain.template
-        document = {"input": query, "output": ""}
-        description = resolve(template.description, document)
-        system = maybe_delimit(
-            self.wording.system_instruction, description, template.fewshot_delimiter
-        )
-        messages = [Message("system", system)] if system else []
-        for x, y in demonstrations:
-            shown = {"input": x, "output": y}
-            question, answer = resolve(template.text, shown), resolve(template.target, shown)
-            messages.append(Message("user", question, template.target_delimiter))
-            messages.append(Message("assistant", answer, template.fewshot_delimiter))
-        messages.append(Message("user", resolve(template.text, document)))
-        if not self.wording.chat_template:
+        own = self.wording
+        description = self.plain.description(query)
+        system = maybe_delimit(own.system_instruction, description, self.plain.delimiter)
+        messages = [Message(*turn) for turn in self.plain.turns(demonstrations, query)]
+        messages = [*([Message("system", system)] if system else []), *messages]
+        if not own.chat_template:
             return "".join(message.to_text() for message in messages)
-        turns = self.wording.fewshot_as_multiturn
+        begun = messages[-1].role == "assistant"
+        turns = own.fewshot_as_multiturn
         chat = [m.to_dict() for m in messages] if turns else multiturn_to_singleturn(messages)
-        rendered: str = self.lm.apply_chat_template(chat)
-        return rendered
+        return str(self.lm.apply_chat_template(chat, add_generation_prompt=not begun))
 
     def target(self, y: str) -> str:
         """An answer as it follows the prompt: right after a template's header, without a blank."""
-        if not self.wording.chat_template:
-            return self.plain.target(y)
-        return resolve(self.plain.template.target, {"input": "", "output": y})
+        return self.plain.chat_target(y) if self.wording.chat_template else self.plain.target(y)
 
     def demonstration(self, x: str, y: str) -> str:
         """One answered question, as the model reads it."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from typing import TYPE_CHECKING
 
 from steering import get
 from task_defs import code
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import ConfigurableTask
 
 
 def source_of(method: str) -> str:
@@ -21,3 +26,22 @@ def code_of(*methods: str) -> str | None:
     for name in methods:
         digest.update(f"{name} {get(name).version} {source_of(name)}".encode())
     return digest.hexdigest()[:12]
+
+
+MOST_HASHED = 100_000
+"""Documents of a split that name it by content; of a larger one, that many at even distances."""
+
+
+def contents(task: ConfigurableTask) -> dict[str, str]:
+    """What each split that a task uses holds, before the task changes its documents."""
+    config, held = task.config, getattr(task, "dataset", None) or {}
+    splits = (config.training_split, config.validation_split, config.test_split,
+              config.fewshot_split)  # fmt: skip
+    found = {}
+    for split in dict.fromkeys(each for each in splits if each and each in held):
+        documents, digest = held[split], hashlib.sha256()
+        step = -(-len(documents) // MOST_HASHED) or 1
+        for place in range(0, len(documents), step):
+            digest.update(json.dumps(documents[place], sort_keys=True, default=str).encode())
+        found[split] = f"{len(documents)} {digest.hexdigest()}"
+    return found

@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from lm_eval.api.samplers import ContextSampler
-
 import task_defs
 
 if TYPE_CHECKING:
@@ -15,32 +13,59 @@ if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
 
 
-class ShuffledLabels(ContextSampler):  # type: ignore[misc]  # lm-eval is untyped
+ANSWER = "answer of another demonstration"
+"""Key of a demonstration that is shown with an answer that is not its own."""
+
+
+class ShuffledLabels:
     """Demonstrations whose answers are permuted among themselves (arXiv:2310.15213, section 3).
 
-    The same documents in the same order as lm-eval's own sampler draws for the seed, so that the
+    The same documents in the same order as the task's own sampler draws for the seed, so that the
     labels are the only difference to few-shot.
     """
 
-    def __init__(self, *args: Any, rnd: int | None = None, **kwargs: Any) -> None:
-        """Take what lm-eval gives its own sampler."""
-        super().__init__(*args, rnd=rnd, **kwargs)
-        self.set_rnd(rnd)
+    def __init__(self, task: ConfigurableTask, seed: int) -> None:
+        """Take a task's place of drawing and of answering.
 
-    def set_rnd(self, rnd: int | None) -> ShuffledLabels:
-        """Begin the draws anew; the permutation has a stream of its own."""
-        super().set_rnd(rnd)
-        self._permutation = random.Random(f"labels {rnd}")
+        Args:
+            task: Draws the documents, and words their answers.
+            seed: Of the permutation, which has a stream of its own.
+        """
+        self.inner, self.words = task.sampler, task.doc_to_target
+        self.choices, self.shown = task.doc_to_choice, task.fewshot_cfg
+        self.choosing = task.config.doc_to_choice is not None
+        self._permutation = random.Random(f"labels {seed}")
+
+    def set_rnd(self, seed: int | None) -> ShuffledLabels:
+        """Begin the draws anew."""
+        self.inner.set_rnd(seed)
+        self._permutation = random.Random(f"labels {seed}")
         return self
 
     def sample(self, n: int, *args: Any, **kwargs: Any) -> Sequence[dict[str, Any]]:
-        """Draw n documents and permute their outputs so that no two stay where they were."""
-        drawn = [dict(document) for document in super().sample(n, *args, **kwargs)]
+        """Draw n documents and permute their answers so that no two stay where they were."""
+        drawn = [dict(document) for document in self.inner.sample(n, *args, **kwargs)]
         order = list(range(len(drawn)))
         self._permutation.shuffle(order)
-        # each takes its output from the next in a random cycle: none keeps its own
+        # each takes its answer from the next in a random cycle: none keeps its own
         giver = dict(zip(order, order[1:] + order[:1], strict=True))
-        return [doc | {"output": drawn[giver[i]]["output"]} for i, doc in enumerate(drawn)]
+        return [doc | {ANSWER: self._answer(drawn[giver[i]])} for i, doc in enumerate(drawn)]
+
+    def _answer(self, document: dict[str, Any]) -> str:
+        answer = self.words(document, self.shown.doc_to_target)
+        answer = answer[0] if isinstance(answer, list) else answer
+        if isinstance(answer, int) and self.choosing:
+            answer = self.choices(document, self.shown.doc_to_choice)[answer]
+        return str(answer)
+
+    def target(self, document: dict[str, Any], wording: Any = None) -> Any:
+        """What a task says the answer of a document is; of a demonstration, what it is shown with.
+
+        Args:
+            document: The document.
+            wording: As lm-eval passes it on.
+        """
+        return document[ANSWER] if ANSWER in document else self.words(document, wording)
 
 
 FRAME = "paraphrase"
@@ -89,7 +114,8 @@ def prompt(
         task.set_config("description", f"{_said(name, metadata, 'instruction')}\n\n")
     task.set_fewshot_seed(seed)
     if prompting == "shuffled_few_shot":
-        task.sampler = ShuffledLabels(list(task.fewshot_docs()), rnd=seed)
+        shuffled = ShuffledLabels(task, seed)
+        task.sampler, task.doc_to_target = shuffled, shuffled.target
 
 
 def reword(task: ConfigurableTask, worded: str) -> None:

@@ -18,11 +18,12 @@ from harness.measuring import behaviour, scores
 from harness.measuring.asking import Asking
 from harness.measuring.code import code_of
 from harness.measuring.dose import Gauge
+from harness.measuring.examples import question_of
 from harness.measuring.judging import Judging
 from harness.measuring.manner import Manner
 from harness.measuring.measurement import Document, Measurement
 from harness.measuring.passes import ask
-from harness.measuring.prompting import prompt
+from harness.measuring.prompting import prompt, question
 from harness.measuring.rounds import Rounds, in_rounds
 from harness.measuring.sources import Sources
 from harness.measuring.spec import BUDGET, SCORED_BUDGET, Arm, RunSpec, resolved
@@ -125,7 +126,7 @@ class Session:
             task_hash=self.sources.fingerprint(task),
             arm=arm,
             seed=seed,
-            shots=int(metadata.get("shots", 10)) if few else 0,
+            shots=self.sources.shots(task) if few else 0,
             budget=budget if arm.tuned else 0,
             limit=self.limit,
             frame=frame,
@@ -133,15 +134,19 @@ class Session:
             gen_kwargs=self.gen_kwargs,
             dose=dose if arm.method else None,
             metric=self.metric,
+            fit_on=self._fit_on(task) if arm.method else None,
             method_code=code_of(*filter(None, (arm.method, arm.matched))),
         )
 
+    def _fit_on(self, task: str) -> str | None:
+        """Names the examples of another task, where vectors are fitted on those."""
+        other = self.sources.fitted_on(task)
+        return None if other == task else f"{other} {self.sources.fingerprint(other)}"
+
     def task(self, spec: RunSpec, arm: Arm, split: str = "test") -> ConfigurableTask:
         """A fresh lm-eval task, prompted as an arm asks, its `split` as the documents asked."""
-        task = self.sources.load(spec.task)
+        task = self.sources.load(spec.task, "tuning" if split == "validation" else "result")
         prompt(task, arm.prompting, seed=spec.seed, shots=spec.shots, chat=spec.chat_template)
-        if split == "validation":
-            task.set_config("test_split", task.config.validation_split)
         if self.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
             task.set_config("generation_kwargs", self.gen_kwargs, update=True)
         return task
@@ -175,21 +180,24 @@ class Session:
 
     def examples(self, task: str) -> Examples:
         """What vectors are fitted on: a task's train split, worded as it is asked."""
-        plain, wording = self.sources.examples(task, "train"), self.manner.wording(task)
-        if text := self.manner.question(task, self.manner.frame(task)):
-            plain = replace(plain, template=replace(plain.template, text=text))
+        other, wording = self.sources.fitted_on(task), self.manner.wording(task)
+        frame, chat = self.manner.frame(other), wording.chat_template
+        plain = self.sources.examples(other, "train")
+        if text := question(self.manner.metadata(other), frame, chat=chat):
+            plain = plain.reworded(text)
         return plain if wording == PLAIN else Worded(plain, wording, self.lm)
 
     def _few_shot_score(self, task: str, wording: Wording) -> float:
         """The headline of few-shot answers on validation, unsteered; higher is better."""
-        shots = int(self.sources.metadata(task).get("shots", 10))
-        asked = self.sources.load(task)
-        prompt(asked, "few_shot", seed=0, shots=shots, chat=wording.chat_template)
-        asked.set_config("test_split", asked.config.validation_split)
+        asked = self.sources.load(task, "tuning")
+        prompt(
+            asked, "few_shot", seed=0, shots=self.sources.shots(task), chat=wording.chat_template
+        )
         name, higher_is_better = self.headline(asked)
         with self.lm.steer(None):
             documents = Measurement(self.lm, asked, limit=self.limit, wording=wording).ask()
-        value = mean([float(each[name]) for each in self.complete(asked, documents)]).value
+        documents = self.complete(asked, documents)
+        value = mean([float(v) for each in documents if (v := each[name]) is not None]).value
         return value if higher_is_better else -value
 
     def measure(
@@ -291,15 +299,20 @@ def _documents(task: ConfigurableTask, samples: Sequence[dict[str, Any]]) -> lis
     merged = scores.merged(task, rows)
     first = {sample["doc_id"]: sample for sample in reversed(samples)}
     values = scores.numbers(task, list(merged.values()))
-    return [_document(first[place], metrics) for place, metrics in zip(merged, values, strict=True)]
+    return [
+        _document(task, first[place], metrics)
+        for place, metrics in zip(merged, values, strict=True)
+    ]
 
 
-def _document(sample: dict[str, Any], metrics: dict[str, float | None]) -> Document:
+def _document(
+    task: ConfigurableTask, sample: dict[str, Any], metrics: dict[str, float | None]
+) -> Document:
     answer = sample["resps"][0][0]
     return {
         "doc_id": sample["doc_id"],
         "doc_hash": sample["doc_hash"],
-        "input": sample["doc"].get("input", ""),
+        "input": sample["doc"].get("input") or question_of(task, sample["doc"]),
         "target": str(sample["target"]).strip(),
         "output": answer if isinstance(answer, str) else None,
         **metrics,

@@ -1,36 +1,34 @@
-"""Where tasks come from: the built-in suites, a user's folder, a user's file of pairs."""
+"""Where tasks come from: the built-in suites, a user's folder or files, lm-eval's own tasks."""
 
 from __future__ import annotations
 
-import difflib
-import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import task_defs
-from harness.errors import UsageError, UserCodeFailed
+from harness.errors import UsageError
+from harness.measuring.code import contents
+from harness.measuring.examples import TaskExamples
+from harness.measuring.library import Library, Loaded, fresh, guarded, guarded_scoring, located
+from harness.measuring.parts import Parts, is_of_pairs, own_samples, parts_of
 from task_defs import code
 from task_defs.behavior_shift.utils import NGRAMS, judge_hash, named
-from task_defs.guard import users_code
 from task_defs.schema import wrong_name
 
 if TYPE_CHECKING:
-    from lm_eval.api.group import Group
     from lm_eval.api.task import ConfigurableTask
+
+    from harness.lm.wording import Told
 
 SUITES = ("precision", "behavior_shift")
 
-
-class Loaded(NamedTuple):
-    """Tasks, and the groups that they belong to, by name."""
-
-    tasks: dict[str, ConfigurableTask]
-    groups: dict[str, Group]
+PAIRS_SHOTS, SHOTS = 10, 5
+"""Demonstrations of the few-shot arms where a task says none: of pairs, of lm-eval's tasks."""
 
 
 @dataclass
@@ -43,6 +41,9 @@ class Sources:
         judges: Of behaviour tasks, the first one for the headline; empty for the default.
         default_judge: The judge where none is named, neither here nor in the task's YAML.
         encoder: A sentence encoder, for content measured by it too.
+        datasets: Documents of one's own for tasks that take theirs from the hub: `TASK=PATH`, or
+            `TASK:ROLE=PATH` for one split (train, validation, test).
+        fit_on: The task whose examples vectors are fitted on; None takes those of the task asked.
     """
 
     include_path: str | None = None
@@ -50,9 +51,11 @@ class Sources:
     judges: tuple[str, ...] = ()
     default_judge: str = NGRAMS
     encoder: str | None = None
-    _examples: dict[tuple[str, str], task_defs.Examples] = field(default_factory=dict)
-    _managers: dict[tuple[str, str], Any] = field(default_factory=dict)
-    _fingerprints: dict[str, str] = field(default_factory=dict)
+    datasets: tuple[str, ...] = ()
+    fit_on: str | None = None
+    _suites: dict[str, str] = field(default_factory=dict)
+    _by_size: dict[str, dict[str, bool]] = field(default_factory=dict)
+    _made: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     @cached_property
     def files(self) -> dict[str, Path]:
@@ -66,10 +69,24 @@ class Sources:
             )
         return found
 
+    @cached_property
+    def own(self) -> frozenset[str]:
+        """Names of the tasks of these folders and files."""
+        return frozenset(task_defs.tasks(self.include_path)) | frozenset(self.files)
+
+    @cached_property
+    def library(self) -> Library:
+        """lm-eval's tasks."""
+        return Library(self._folders, located(self.datasets))
+
     def select(self, suite: str | None, tasks: str | None) -> tuple[str, ...]:
-        """Names of the tasks asked for; with neither a suite nor tasks, every one.
+        """Names of the tasks asked for; with neither a suite nor tasks, every one of the suites.
 
         Files of pairs are measured alone unless a suite or tasks are named beside them.
+
+        Args:
+            suite: One of the suites of these folders.
+            tasks: Names of tasks, suites, or lm-eval's groups and tags, separated by commas.
 
         Raises:
             ValueError: an unknown suite or task.
@@ -80,41 +97,98 @@ class Sources:
         chosen: list[str] = list(self.files)
         for name in [suite] if suite else []:
             chosen += groups[name]
-        for name in (tasks or "").split(","):
-            if name:
-                chosen += groups.get(name) or [self._known(name)]
+        for name in filter(None, (tasks or "").split(",")):
+            chosen += self._members(name, groups[name]) if name in groups else self._named(name)
         if not chosen:
             chosen = [task for name in SUITES for task in groups[name]]
         return tuple(dict.fromkeys(chosen))
 
-    def _known(self, name: str) -> str:
-        if name not in self.files:
-            task_defs.config(name, self.include_path)  # raises with the nearest name
-        return name
+    def fitted_on(self, name: str) -> str:
+        """The task whose examples a task's vectors are fitted on.
+
+        Raises:
+            UsageError: --fit_on names no task, or several.
+        """
+        if self.fit_on is None:
+            return name
+        found = self._once("fitted_on", self.fit_on, lambda: self._named(str(self.fit_on)))
+        if len(found) != 1:
+            raise UsageError(f"--fit_on {self.fit_on}: one task is needed, got {len(found)}")
+        return str(found[0])
+
+    def _named(self, name: str) -> list[str]:
+        if name in self.own and name not in self.library.datasets:
+            return [name]
+        try:
+            found = self.library.find(name)
+        except UsageError:
+            if reason := wrong_name(name):
+                raise UsageError(f"no task can be named {name[:40]!r}: {reason}") from None
+            if name not in self.library.names:
+                task_defs.config(name, self.include_path)  # raises with the nearest name
+            raise
+        for group in found.groups.values():
+            listed = group.aggregate_metric_list or ()
+            self._by_size[group.name] = {each.metric: each.weight_by_size for each in listed}
+        for task in found.tasks:
+            self._suites.setdefault(task, name)
+        return list(found.tasks)
+
+    def _members(self, name: str, tasks: Sequence[str]) -> Sequence[str]:
+        """The tasks of a group of these folders, which then knows of them."""
+        listed = task_defs.group(name, self.include_path).get("aggregate_metric_list") or ()
+        self._by_size[name] = {each["metric"]: bool(each.get("weight_by_size")) for each in listed}
+        for task in tasks:
+            self._suites.setdefault(task, name)
+        return tasks
+
+    def by_size(self, name: str, metric: str) -> bool:
+        """Whether a task's group weighs its tasks by their documents, as lm-eval reports it.
+
+        Args:
+            name: A task.
+            metric: Its headline metric.
+        """
+        own = self._by_size.get(str(self.metadata(name)["suite"]), {})
+        return own.get(metric.partition(",")[0], False)
 
     def metadata(self, name: str) -> dict[str, Any]:
         """A task's suite, headline metric, shots, instruction, and what judges it."""
+        return dict(self._once("metadata", name, lambda: self._metadata(name)))
+
+    def _metadata(self, name: str) -> dict[str, Any]:
         content = self._content(name)
-        own = dict(content.get("metadata") or {})
-        if own.get("suite") != SUITES[1]:
+        own = {"suite": self._suites.get(name, name), **(content.get("metadata") or {})}
+        own.pop("config_source", None)
+        if own["suite"] != SUITES[1]:
             return own
         more = {"further_judges": list(self.judges[1:]), "encoder": self.encoder}
         added = {key: value for key, value in more.items() if value}
         return {**own, **self._judge(name, content), **added}
 
+    def output_type(self, name: str) -> str:
+        """What a task asks of a model, in lm-eval's word."""
+        return str(self._content(name).get("output_type"))
+
     def gives_answers(self, name: str) -> bool:
         """Whether a task's documents are one given answer each, which is scored."""
-        kind = str(self._content(name)["output_type"])
+        kind = self.output_type(name)
         if kind != "multiple_choice":
             return kind == "loglikelihood"
-        task = self.load(name)
+        task = self.template(name)
         return len(task.doc_to_choice(task.eval_docs[0])) == 1
 
     def _content(self, name: str) -> dict[str, Any]:
         """A task's YAML."""
         if name in self.files:
             return task_defs.pairs_task(self.files[name])
+        if self._lent(name):
+            return dict(vars(self.template(name).config))
         return task_defs.config(name, self.include_path)
+
+    def _lent(self, name: str) -> bool:
+        """Whether a task is lm-eval's, or has documents in place of its own."""
+        return name not in self.own or name in self.library.datasets
 
     def _judge(self, name: str, content: dict[str, Any]) -> dict[str, str]:
         """What tells a behaviour task's metrics who judges; nothing where the task says it."""
@@ -128,16 +202,35 @@ class Sources:
         classifier, label = named((*self.judges, self.default_judge)[0])
         return {"classifier": classifier, "label": label} if classifier and not chosen else {}
 
-    def examples(self, name: str, split: str) -> task_defs.Examples:
-        """The pairs of one split of a task."""
-        key = (name, split)
-        if key not in self._examples:
-            self._examples[key] = (
-                task_defs.pairs_file(self.files[name], split)
-                if name in self.files
-                else task_defs.examples(name, split, self.include_path)
-            )
-        return self._examples[key]
+    def shots(self, name: str) -> int:
+        """Demonstrations of a task's few-shot arms."""
+        if self.of_pairs(name):
+            return int(self.metadata(name).get("shots", PAIRS_SHOTS))
+        own = self.metadata(name).get("shots") or self.template(name).config.num_fewshot
+        return int(own or SHOTS)
+
+    def of_pairs(self, name: str) -> bool:
+        """Whether a task is one of pairs, in three splits, as the suites' tasks are."""
+        return bool(self._once("of_pairs", name, lambda: is_of_pairs(self.template(name))))
+
+    def examples(self, name: str, split: str = "train") -> Told:
+        """What vectors are fitted on, worded as the task is asked.
+
+        Args:
+            name: The task.
+            split: Of pairs: `train`, `validation` or `test`.
+        """
+        return self._once(f"examples {split}", name, lambda: self._examples(name, split))  # type: ignore[no-any-return]
+
+    def _examples(self, name: str, split: str) -> Told:
+        if not self.of_pairs(name):
+            instruction = str(self.metadata(name).get("instruction", ""))
+            documents, shots = self.parts(name).fit, self.shots(name)
+            task = fresh(self.template(name))
+            return TaskExamples(task, documents, shots, self.fingerprint(name), instruction)
+        if name in self.files:
+            return task_defs.pairs_file(self.files[name], split)
+        return task_defs.examples(name, split, self.include_path)
 
     def behaviour(self, names: Sequence[str]) -> list[str]:
         """Those of some tasks that belong to the behaviour suite."""
@@ -149,88 +242,95 @@ class Sources:
         Its documents, its configuration (templates, output type, metrics, filters, generation
         settings), the source of every function that it names, and its judge.
         """
-        if name not in self._fingerprints:
-            task, metadata = self.load(name), self.metadata(name)
-            content = [code.spelled(task.config), code.code_of(type(task)), _contents(task)]
-            judged = [judge_hash(name)] if metadata.get("classifier") else []
-            text = json.dumps([*content, code.spelled(metadata), *judged], sort_keys=True)
-            self._fingerprints[name] = hashlib.sha256(text.encode()).hexdigest()[:12]
-        return self._fingerprints[name]
+        return str(self._once("fingerprint", name, lambda: self._fingerprint(name)))
 
-    def load(self, name: str) -> ConfigurableTask:
-        """A fresh lm-eval task."""
-        spec = task_defs.pairs_task(self.files[name]) if name in self.files else name
-        judged = {key: self.metadata(name).get(key, "") for key in ("classifier", "label")}
-        with users_code(f"task {name}", UserCodeFailed):
-            task: ConfigurableTask = self._manager(*judged.values()).load([spec])["tasks"][name]
-        if callable(task.config.process_results):
-            task.config.process_results = _guarded(task.config.process_results, name)
+    def _fingerprint(self, name: str) -> str:
+        task, metadata = self.template(name), self.metadata(name)
+        metadata.pop("suite", None)  # by which name it was asked for
+        content = [code.spelled(task.config), code.code_of(type(task)), contents(task)]
+        judged = [judge_hash(name)] if metadata.get("classifier") else []
+        told = self.parts(name).told
+        text = json.dumps([*content, code.spelled(metadata), told, *judged], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def parts(self, name: str) -> Parts:
+        """A task's documents by what they are for."""
+        return self._once("parts", name, lambda: self._parts(name))  # type: ignore[no-any-return]
+
+    def _parts(self, name: str) -> Parts:
+        task = self.template(name)
+        if not self.of_pairs(name):
+            return guarded(name, lambda: parts_of(task))  # type: ignore[no-any-return]
+        return Parts((), task.validation_docs(), None, len(task.eval_docs), "")
+
+    def load(self, name: str, part: Literal["tuning", "result"] = "result") -> ConfigurableTask:
+        """A task to prompt and to ask, its documents those of a part."""
+        task, parts = fresh(self.template(name)), self.parts(name)
+        documents = parts.tuning if part == "tuning" else parts.result
+        if documents is not None and not len(documents):
+            raise UsageError(
+                f"task {name!r} has no documents to tune on that do not count; give more, or "
+                "measure arms that are not tuned"
+            )
+        if documents is not None:
+            task.has_test_docs, task.test_docs = (lambda: True), (lambda: documents)
+        if parts.result is not None and hasattr(task, "sampler") and not own_samples(task):
+            task.sampler.replace_df(list(parts.fit))  # what counts is never shown
         return task
 
     def load_any(self, name: str) -> Loaded:
-        """Fresh lm-eval tasks by a name of ours or of lm-eval's own: a task, a group or a tag.
+        """Tasks by a name of ours or of lm-eval's own, all their documents asked.
 
         Raises:
             UsageError: nobody defines the name.
         """
-        if name in self.files or name in task_defs.tasks(self.include_path):
-            return Loaded({name: self.load(name)}, {})
-        if name in task_defs.suites(self.include_path):
-            found = self._manager("", "").load([name])
-            return Loaded({task: self.load(task) for task in found["tasks"]}, found["groups"])
-        if reason := wrong_name(name):
-            raise UsageError(f"no task can be named {name[:40]!r}: {reason}")
-        manager = self._task_manager(include_defaults=True, metadata={})
-        if name not in manager.all_tasks:
-            near = difflib.get_close_matches(name, manager.all_tasks, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"no task named {name!r}, neither here nor in lm-eval.{hint}")
-        found = manager.load([name])
-        return Loaded(found["tasks"], found["groups"])
+        groups = task_defs.suites(self.include_path)
+        if name in groups:
+            found = self._manager("", "").load([name])["groups"]
+            return Loaded({task: fresh(self.template(task)) for task in groups[name]}, found)
+        if not self._lent(name):
+            return Loaded({name: fresh(self.template(name))}, {})
+        loaded = self.library.find(name)
+        return Loaded({key: fresh(task) for key, task in loaded.tasks.items()}, loaded.groups)
+
+    def template(self, name: str) -> ConfigurableTask:
+        """A task as lm-eval loads it, loaded once; never to be changed."""
+
+        def make() -> ConfigurableTask:
+            task = self._template(name)
+            if callable(task.config.process_results):
+                task.config.process_results = guarded_scoring(task.config.process_results, name)
+            return task
+
+        return self._once("template", name, make)
+
+    def _template(self, name: str) -> ConfigurableTask:
+        if self._lent(name):
+            return self.library.find(name).tasks[name]
+        spec = task_defs.pairs_task(self.files[name]) if name in self.files else name
+        judged = {key: self.metadata(name).get(key, "") for key in ("classifier", "label")}
+        manager = self._manager(*judged.values())
+        return guarded(name, lambda: manager.load([spec])["tasks"][name])
 
     def _manager(self, classifier: str, label: str) -> Any:
-        """lm-eval's manager of these tasks, one for each judge."""
-        key = classifier, label
-        if key not in self._managers:
+        """lm-eval's manager of the tasks of these folders, one for each judge."""
+
+        def make() -> Any:
+            from lm_eval.tasks import TaskManager
+
             judged = {"classifier": classifier, "label": label} if classifier else {}
-            self._managers[key] = self._task_manager(include_defaults=False, metadata=judged)
-        return self._managers[key]
+            folders = list(self._folders)
+            return TaskManager(include_path=folders, include_defaults=False, metadata=judged)
 
-    def _task_manager(self, *, include_defaults: bool, metadata: dict[str, str]) -> Any:
-        from lm_eval.tasks import TaskManager
+        return self._once("manager", f"{classifier} {label}", make)
 
-        folders = [str(task_defs.root()), *([self.include_path] if self.include_path else [])]
-        return TaskManager(
-            include_path=folders, include_defaults=include_defaults, metadata=metadata
-        )
+    @property
+    def _folders(self) -> tuple[str, ...]:
+        return (str(task_defs.root()), *([self.include_path] if self.include_path else []))
 
-
-def _contents(task: ConfigurableTask) -> dict[str, str]:
-    """What each split that a task uses holds, before the task changes its documents."""
-    config = task.config
-    splits = (config.training_split, config.validation_split, config.test_split,
-              config.fewshot_split)  # fmt: skip
-    found = {}
-    for split in dict.fromkeys(filter(None, splits)):
-        digest = hashlib.sha256()
-        for document in task.dataset.get(split, ()):
-            digest.update(json.dumps(document, sort_keys=True, default=str).encode())
-        found[split] = digest.hexdigest()
-    return found
-
-
-def _guarded(scoring: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """A task's `process_results` that says what is wrong with it."""
-
-    @functools.wraps(scoring)
-    def guarded(*given: Any) -> Any:
-        with users_code(f"process_results of task {name}", UserCodeFailed):
-            found = scoring(*given)
-        if not isinstance(found, Mapping):
-            raise UserCodeFailed(
-                f"process_results of task {name} gave {type(found).__name__}, expected metrics by "
-                "name, such as {'acc': 1.0}"
-            )
-        return found
-
-    return guarded
+    def _once(self, what: str, name: str, make: Callable[[], Any]) -> Any:
+        """What is made for a name, made when it is first needed."""
+        key = (what, name)
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]

@@ -150,6 +150,7 @@ class RunSpec:
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
     dose: float | None = None
     metric: str | None = None
+    fit_on: str | None = None
     method_code: str | None = None
     protocol: int = PROTOCOL
 

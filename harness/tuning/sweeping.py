@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +12,7 @@ import torch
 from harness.errors import UsageError
 from harness.measuring.measurement import Measurement
 from harness.measuring.spec import Arm
-from steering import get, resolve
+from steering import NotFinite, get, resolve
 from steering.sweep import grid, sweep
 
 if TYPE_CHECKING:
@@ -23,6 +25,24 @@ HEADS = "top_heads"
 
 LAYER = "layer"
 """The setting that `--layers` varies, where a method has it."""
+OF_ANSWERS = ("acc", "logprob")
+"""What shared passes say of a right answer, whatever the task scores."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A grid's cells.
+
+    Attributes:
+        metric: What was asked for.
+        higher_is_better: Its direction.
+        cells: Per cell `heads`, `layer`, `coefficient`, the metric (and `acc` with `logprob`) and
+            n; a layer of None stands for the vector's own layers.
+    """
+
+    metric: str
+    higher_is_better: bool
+    cells: list[dict[str, Any]]
 
 
 def sweep_task(
@@ -35,8 +55,13 @@ def sweep_task(
     coefficients: Sequence[float],
     heads: Sequence[int],
     split: str,
-) -> list[dict[str, Any]]:
+    metric: str | None = None,
+) -> Swept:
     """Score a task's answers in every cell.
+
+    `acc` (share of documents whose whole right answer is the greedy continuation) and `logprob`
+    (mean over documents of the mean over the right answer's tokens) come from passes that all
+    cells share. The task's own metrics are asked cell by cell.
 
     Args:
         tuner: The model, its tasks, and what fits vectors.
@@ -47,14 +72,12 @@ def sweep_task(
         coefficients: Strengths.
         heads: Numbers of heads; empty leaves the setting as it is.
         split: `validation` or `test`.
-
-    Returns:
-        One row per cell: heads, layer, coefficient, `acc` (share of documents whose whole answer
-        is the greedy continuation), `logprob` (mean over documents of the mean over the answer's
-        tokens) and n. A layer of None stands for the vector's own layers.
+        metric: `acc`, `logprob` or a metric of the task; None takes `acc` where a document has one
+            right answer, else the task's headline.
 
     Raises:
-        UsageError: heads for a method without that setting, or a layer out of range.
+        UsageError: heads for a method without that setting, a layer out of range, or a metric that
+            the task lacks.
     """
     session = tuner.session
     n_layers = resolve(session.lm.model).n_layers
@@ -74,14 +97,36 @@ def sweep_task(
     measurement = Measurement(
         session.lm, task, limit=session.limit, wording=session.manner.wording(spec.task)
     )
+    one_answer = task.OUTPUT_TYPE in ("loglikelihood", "generate_until")
+    cells: list[dict[str, Any]] = [
+        {"heads": number, "layer": layer, "coefficient": c} for number, layer, c in places
+    ]
+    if metric not in (None, *OF_ANSWERS) or not one_answer:
+        return _asked(tuner, measurement, vectors, cells)
     found = sweep(session.lm.model, *measurement.token_ids(), vectors)
     acc = torch.stack([each.greedy.all(dim=1).float() for each in found]).mean(dim=0)
     logprob = torch.stack([each.log_probs.mean(dim=1) for each in found]).mean(dim=0)
-    return [
-        {"heads": number, "layer": layer, "coefficient": c, "acc": a, "logprob": s,
-         "n": len(found)}
-        for (number, layer, c), a, s in zip(places, acc.tolist(), logprob.tolist(), strict=True)
-    ]  # fmt: skip
+    for cell, a, s in zip(cells, acc.tolist(), logprob.tolist(), strict=True):
+        cell.update(acc=a, logprob=s, n=len(found))
+    return Swept(metric or OF_ANSWERS[0], True, cells)
+
+
+def _asked(
+    tuner: Tuner, measurement: Measurement, vectors: Sequence[Any], cells: list[dict[str, Any]]
+) -> Swept:
+    """The task's headline in every cell, one after the other; NaN where a vector breaks it."""
+    session = tuner.session
+    headline, higher_is_better = session.headline(measurement.task)
+    for cell, vector in zip(cells, vectors, strict=True):
+        try:
+            with session.lm.steer(vector if vector.coefficient != 0 else None):
+                documents = session.complete(measurement.task, measurement.ask())
+            values = [float(v) for each in documents if (v := each[headline]) is not None]
+        except NotFinite:
+            values = []
+        mean = sum(values) / len(values) if values else math.nan
+        cell.update({headline: mean, "n": len(values)})
+    return Swept(headline, higher_is_better, cells)
 
 
 def _placed(

@@ -35,7 +35,9 @@ def character_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def save_checkpoint(folder: Path, *, layers: int = LAYERS, width: int = WIDTH) -> Path:
+def save_checkpoint(
+    folder: Path, *, layers: int = LAYERS, width: int = WIDTH, positions: int = 96
+) -> Path:
     """A seeded Llama and its tokenizer, saved with save_pretrained."""
     tokenizer = character_tokenizer()
     config = LlamaConfig(
@@ -45,7 +47,7 @@ def save_checkpoint(folder: Path, *, layers: int = LAYERS, width: int = WIDTH) -
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
-        max_position_embeddings=96,
+        max_position_embeddings=positions,
         initializer_range=0.3,
         pad_token_id=0,
         bos_token_id=1,

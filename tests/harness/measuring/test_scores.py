@@ -25,14 +25,21 @@ from steering import Edit, SteeringVector
 UTILS = """
 from datasets import Dataset, DatasetDict
 
-ROWS = [
-    {"input": f"in{i}", "output": "ab cd"[i % 5] * (1 + i % 3), "label": i % 2, "text": "ab " * i}
-    for i in range(1, 13)
-]
+def rows(split):
+    return [
+        {
+            "input": f"{split}{i}",
+            "output": "ab cd"[i % 5] * (1 + i % 3),
+            "label": i % 2,
+            "text": "ab " * i,
+        }
+        for i in range(1, 13)
+    ]
 
 
 def load(**_):
-    return DatasetDict({name: Dataset.from_list(ROWS) for name in ("train", "validation", "test")})
+    splits = ("train", "validation", "test")
+    return DatasetDict({name: Dataset.from_list(rows(name)) for name in splits})
 """
 BASE = """
 custom_dataset: !function utils.load

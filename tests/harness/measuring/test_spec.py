@@ -124,6 +124,7 @@ def test_run_id_is_the_hash_of_what_is_said_here() -> None:
         "seed": 0,
         "method_code": None,
         "metric": None,
+        "fit_on": None,
         "shots": 0,
         "suite": "precision",
         "system_instruction": None,
@@ -157,6 +158,7 @@ def test_every_field_changes_the_run_id() -> None:
         "dose": 0.5,
         "method_code": "0",
         "metric": "acc_norm",
+        "fit_on": "other 0",
         "protocol": 4,
     }
     assert set(changes) == {field.name for field in dataclasses.fields(RunSpec)}

@@ -1,0 +1,154 @@
+"""lm-eval's tasks by name, group or tag: loaded once, lent as fresh copies."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.errors import UsageError, UserCodeFailed
+from harness.measuring import local_data
+from task_defs.guard import users_code
+
+if TYPE_CHECKING:
+    from lm_eval.api.group import Group
+    from lm_eval.api.task import ConfigurableTask
+
+
+class Loaded(NamedTuple):
+    """Tasks, and the groups that they belong to, by name."""
+
+    tasks: dict[str, ConfigurableTask]
+    groups: dict[str, Group]
+
+
+@dataclass
+class Library:
+    """Every task that lm-eval knows, and those of some folders.
+
+    Attributes:
+        folders: Folders of YAMLs beside lm-eval's own; theirs win.
+        datasets: Files of one's own in place of the hub, by task and role (empty: what is asked).
+    """
+
+    folders: Sequence[str]
+    datasets: Mapping[str, Mapping[str, Path]]
+    _tasks: dict[str, ConfigurableTask] = field(default_factory=dict)
+
+    @cached_property
+    def _manager(self) -> Any:
+        """lm-eval's index: it reads 14 thousand YAMLs, so it is made when a name needs it."""
+        from lm_eval.tasks import TaskManager
+        from lm_eval.tasks._yaml_loader import load_yaml
+
+        manager = TaskManager(include_path=list(self.folders), include_defaults=True)
+        for name, files in self.datasets.items():
+            entry = manager.task_index.get(name)
+            if entry is None or not entry.yaml_path:
+                raise UsageError(f"--dataset {name}: {_unknown(name, manager.all_subtasks)}")
+            parts = {
+                own_role or role: part
+                for role, path in files.items()
+                for own_role, part in local_data.read(path).items()
+            }
+            config = local_data.relocated(load_yaml(entry.yaml_path), parts)
+            manager.task_index[name] = dataclasses.replace(entry, yaml_path=None, cfg=config)
+        return manager
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Every task, group and tag."""
+        found: Sequence[str] = self._manager.all_tasks
+        return found
+
+    def find(self, name: str) -> Loaded:
+        """The tasks behind a name, and its groups.
+
+        Raises:
+            UsageError: nobody defines the name, or its documents cannot be loaded.
+        """
+        if name in self._tasks:
+            return Loaded({name: self._tasks[name]}, {})
+        if name not in self._manager.all_tasks:
+            raise UsageError(_unknown(name, self._manager.all_tasks))
+        hint = f"; where documents cannot be fetched, give your own: --dataset {name}=FILE"
+        found = guarded(name, lambda: self._manager.load([name]), hint)
+        self._tasks.update(found["tasks"])
+        return Loaded(found["tasks"], found.get("groups", {}))
+
+
+def located(given: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """Files by task and role, of `TASK=PATH` and `TASK:ROLE=PATH`.
+
+    Raises:
+        UsageError: something else was given.
+    """
+    found: dict[str, dict[str, Path]] = {}
+    for text in given:
+        left, equals, path = text.partition("=")
+        name, colon, role = left.partition(":")
+        if not (equals and path and name) or bool(colon) != (role in local_data.ROLES):
+            raise UsageError(
+                f"--dataset {text}: expected TASK=PATH, or TASK:ROLE=PATH where ROLE is one of "
+                f"{', '.join(local_data.ROLES)}"
+            )
+        found.setdefault(name, {})[role] = Path(path)
+    return found
+
+
+def guarded(name: str, load: Callable[[], Any], hint: str = "") -> Any:
+    """What loading a task gives: its files, its functions and its data set can raise anything.
+
+    Args:
+        name: The task.
+        load: Loads it.
+        hint: What to do about it.
+
+    Raises:
+        UsageError: in one line.
+    """
+    try:
+        with users_code(f"task {name}", UserCodeFailed):
+            return load()
+    except UserCodeFailed as problem:
+        raise UserCodeFailed(f"{problem}{hint}") from problem
+
+
+def _unknown(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"no task named {name!r}, neither here nor in lm-eval.{hint}"
+
+
+def fresh(task: ConfigurableTask) -> ConfigurableTask:
+    """A task that can be prompted and asked by itself; its documents are shared."""
+    made = copy.copy(task)
+    made._config = copy.deepcopy(task._config)
+    made.fewshot_cfg = made._config.fewshot_config
+    made._instances = None
+    if hasattr(task, "sampler"):
+        made.sampler = copy.copy(task.sampler)
+    return made
+
+
+def guarded_scoring(scoring: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """A task's `process_results` that says what is wrong with it."""
+
+    @functools.wraps(scoring)
+    def guarded(*given: Any) -> Any:
+        with users_code(f"process_results of task {name}", UserCodeFailed):
+            found = scoring(*given)
+        if not isinstance(found, Mapping):
+            raise UserCodeFailed(
+                f"process_results of task {name} gave {type(found).__name__}, expected metrics by "
+                "name, such as {'acc': 1.0}"
+            )
+        return found
+
+    return guarded

@@ -16,11 +16,17 @@ from task_defs.schema import wrong_value
 from task_defs.yaml_files import Function, read_yaml
 
 Config = dict[str, Any]
-CHAT = "Q: {{input}}"
+CHAT, CHAT_CHOICE = "Q: {{input}}", "{{input}}"
 """What a user writes in a conversation: the question alone, without the cue for an answer."""
 
+NEUTRAL = "Paraphrase the sentence.\n\nSentence: {{input}}\nParaphrase:"
+"""The frame of rewriting tasks that names no style."""
+
 PAIRS_CLASS = "task_defs.task.PairsTask"
+BEHAVIOUR_CLASS = "task_defs.task.BehaviourTask"
 BASE = Path(__file__).resolve().parent / "precision" / "_precision_task.yaml"
+CHOICES = Path(__file__).resolve().parent / "choices" / "_choice_task.yaml"
+BEHAVIOUR = Path(__file__).resolve().parent / "behavior_shift" / "_behavior_shift_task.yaml"
 
 
 class UnknownTask(ValueError):
@@ -128,17 +134,38 @@ def read(path: Path, functions: bool = False, _seen: tuple[Path, ...] = ()) -> C
     named = merged.get("class")
     if named == PAIRS_CLASS or getattr(named, "__name__", "") == "PairsTask":
         merged = with_pairs(merged, functions)
+    if named == BEHAVIOUR_CLASS or getattr(named, "__name__", "") == "BehaviourTask":
+        merged = with_behaviour(merged, functions)
     return merged
 
 
 def with_pairs(given: Config, functions: bool) -> Config:
-    """Fill a task on a pairs file with the precision suite's settings; given keys win."""
-    base = read(BASE, functions)
+    """Fill a task on a user's file with the settings of its kind; given keys win.
+
+    Two fields are worded and scored as the precision suite is, three as a choice of answers.
+    """
+    chosen = str((given.get("dataset_kwargs") or {}).get("fields") or "").count(",") == 2
+    base = read(CHOICES if chosen else BASE, functions)
     load = "task_defs.pairs.load"
     base["custom_dataset"] = function(load, root()) if functions else load
-    metadata = {"suite": "pairs", "headline": "acc", "shots": 10, "chat": CHAT, "version": 1.0}
+    suite, headline = ("choices", "matching") if chosen else ("pairs", "acc")
+    told = {"suite": suite, "headline": headline, "shots": 10}
+    return _filled(base, given, told, CHAT_CHOICE if chosen else CHAT)
+
+
+def with_behaviour(given: Config, functions: bool) -> Config:
+    """Fill a task on a user's style data with the behaviour suite's settings; given keys win."""
+    added = {"headline": "joint", "added_by_harness": ["fluency", "joint"], "shots": 4}
+    told = {"suite": "behavior_shift", "paraphrase": NEUTRAL, **added}
+    return _filled(read(BEHAVIOUR, functions), given, told)
+
+
+def _filled(base: Config, given: Config, metadata: Config, chat: str | None = None) -> Config:
+    """Put what is given over the settings of a kind; other words have no chat words of ours."""
+    spoken = {"chat": chat} if chat and "doc_to_text" not in given else {}
     own = {key: value for key, value in given.items() if key != "class"}
-    return base | own | {"metadata": metadata | (given.get("metadata") or {})}
+    told = {"version": 1.0, **metadata, **spoken, **(given.get("metadata") or {})}
+    return base | own | {"metadata": told}
 
 
 @functools.cache

@@ -73,7 +73,20 @@ def examples(name: str, split: str = "train", include_path: str | Path | None = 
     """
     if split not in KEYS:
         raise BadTask(f"no split {split!r}; expected one of {', '.join(KEYS)}")
-    content = config(name, include_path, functions=True)
+    return examples_from(config(name, include_path, functions=True), split)
+
+
+def examples_from(content: Mapping[str, Any], split: str) -> Examples:
+    """Return the pairs of one split of a task.
+
+    Args:
+        content: The task's configuration with its functions resolved.
+        split: `train`, `validation` or `test`.
+
+    Raises:
+        BadTask: If the task has no such split or its documents are no pairs.
+    """
+    name = str(content.get("task"))
     named, loaded = str(content.get(KEYS[split])), splits(content)
     if named not in loaded:
         known = ", ".join(map(str, loaded))

@@ -39,6 +39,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
+import task_defs
 from harness.comparing.choice import choose_arms
 from harness.errors import UsageError
 from harness.measuring.asking import Asking, default_frame
@@ -160,7 +161,7 @@ class Asked:
         except ValidationError as problem:
             raise UsageError(f"{name}: {_said(problem)}") from problem
         if "data" in values:
-            values["data"] = tuple(str(folder / file) for file in values["data"])
+            values["data"] = tuple(_beside(folder, text) for text in values["data"])
         if "dataset" in values:
             values["dataset"] = tuple(_within(folder, text) for text in values["dataset"])
         if "include_path" in values:
@@ -169,10 +170,15 @@ class Asked:
 
     def sources(self) -> Sources:
         """Where the tasks come from."""
-        for file in self.data:
-            if not Path(file).is_file():
-                raise UsageError(f"data: {file}: no such file")
-        return Sources(self.include_path, self.data, datasets=self.dataset, fit_on=self.fit_on)
+        for text in self.data:
+            try:
+                task_defs.given(text)
+            except task_defs.BadPairs as problem:
+                raise UsageError(f"data: {problem}") from problem
+        return Sources(
+            self.include_path, self.data, style=self.suite == "behavior_shift",
+            datasets=self.dataset, fit_on=self.fit_on,
+        )  # fmt: skip
 
     def asking(self, model: str) -> Asking:
         """How a model's tasks are asked."""
@@ -210,6 +216,13 @@ def _said(problem: ValidationError) -> str:
     return " ".join(f"{key}: expected {said}, got {given!r:.60}".split())
 
 
+def _beside(folder: Path, text: str) -> str:
+    """`[NAME=]FILE[:FIELDS]` with a path that is relative to a folder."""
+    name, equals, rest = text.partition("=")
+    named = bool(equals) and not (folder / text).exists()
+    return f"{name}={folder / rest}" if named else str(folder / text)
+
+
 def _within(folder: Path, text: str) -> str:
     """`TASK=PATH` with a path that is relative to a folder."""
     task, equals, path = text.partition("=")
@@ -242,9 +255,9 @@ class Evaluator:
         from harness.measuring.session import Session
         from harness.tuning.chosen import Tuner
 
-        asking = asked.asking(self.model)
-        key = (asked.include_path, asked.data, asked.limit, asking, asked.dataset, asked.metric,
-               asked.fit_on)  # fmt: skip
+        style, asking = asked.suite == "behavior_shift", asked.asking(self.model)
+        key = (asked.include_path, asked.data, style, asked.limit, asking, asked.dataset,
+               asked.metric, asked.fit_on)  # fmt: skip
         if key not in self._tuners:
             sources = asked.sources()
             sources.default_judge = default_judge(self.model)

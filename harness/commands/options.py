@@ -108,8 +108,10 @@ def task_options(parser: argparse.ArgumentParser) -> None:
         help="tasks and suites by name, and any task, group or tag of lm-eval",
     )  # fmt: skip
     group.add_argument(
-        "--data", action="append", default=[], type=filled, metavar="FILE",
-        help='a file of {"input", "output"} pairs as a task of its own; may be given again',
+        "--data", action="append", default=[], type=filled, metavar="[NAME=]FILE[:FIELDS]",
+        help='a file as a task of its own: {"input", "output"} in JSON, a CSV or TSV table, or '
+        "other fields by name, INPUT,OUTPUT or INPUT,WANTED,OTHER; with --suite behavior_shift it "
+        "is style data; may be given again",
     )  # fmt: skip
     group.add_argument(
         "--include_path", type=filled, metavar="FOLDER", help="a folder of your own task YAMLs"
@@ -217,11 +219,14 @@ def out_option(parser: argparse.ArgumentParser, default: str | None, what: str) 
 
 def sources(arguments: argparse.Namespace) -> Sources:
     """Where the named tasks come from."""
+    import task_defs
     from harness.measuring.sources import Sources
 
-    for file in arguments.data:
-        if not Path(file).is_file():
-            raise UsageError(f"--data {file}: no such file")
+    for text in arguments.data:
+        try:
+            task_defs.given(text)
+        except task_defs.BadPairs as problem:
+            raise UsageError(f"--data {problem}") from problem
     if arguments.include_path and not Path(arguments.include_path).is_dir():
         raise UsageError(f"--include_path {arguments.include_path}: no such folder")
     from harness.measuring.judging import default_judge, read_judges
@@ -230,6 +235,7 @@ def sources(arguments: argparse.Namespace) -> Sources:
     return Sources(
         arguments.include_path,
         tuple(arguments.data),
+        style=arguments.suite == "behavior_shift",
         judges=read_judges(judge) if judge is not None else (),
         default_judge=default_judge(arguments.model),
         encoder=getattr(arguments, "content_encoder", None),

@@ -16,8 +16,9 @@ from harness.measuring.code import contents
 from harness.measuring.examples import TaskExamples
 from harness.measuring.library import Library, Loaded, fresh, guarded, guarded_scoring, located
 from harness.measuring.parts import Parts, is_of_pairs, own_samples, parts_of
-from task_defs import code
+from task_defs import Given, code
 from task_defs.behavior_shift.utils import NGRAMS, judge_hash, named
+from task_defs.examples_of import examples_from
 from task_defs.schema import wrong_name
 
 if TYPE_CHECKING:
@@ -37,17 +38,20 @@ class Sources:
 
     Attributes:
         include_path: A folder of the user's own task YAMLs.
-        data: Files of pairs; each is a task named after the file.
+        data: Files of the user's own, `[NAME=]FILE[:FIELDS]`; each is a task named after the file.
+        style: Whether these are style data: tasks of the behaviour suite.
         judges: Of behaviour tasks, the first one for the headline; empty for the default.
         default_judge: The judge where none is named, neither here nor in the task's YAML.
         encoder: A sentence encoder, for content measured by it too.
         datasets: Documents of one's own for tasks that take theirs from the hub: `TASK=PATH`, or
             `TASK:ROLE=PATH` for one split (train, validation, test).
-        fit_on: The task whose examples vectors are fitted on; None takes those of the task asked.
+        fit_on: The task whose examples vectors are fitted on, or a file as in `data` that is not
+            measured; None takes those of the task asked.
     """
 
     include_path: str | None = None
     data: tuple[str, ...] = ()
+    style: bool = False
     judges: tuple[str, ...] = ()
     default_judge: str = NGRAMS
     encoder: str | None = None
@@ -58,16 +62,28 @@ class Sources:
     _made: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     @cached_property
-    def files(self) -> dict[str, Path]:
-        """The user's pairs files by task name."""
-        found = {Path(file).stem: Path(file) for file in self.data}
+    def files(self) -> dict[str, Given]:
+        """The user's files by task name."""
+        every = [task_defs.given(text, self.style) for text in self.data]
+        found = {each.name: each for each in every}
+        if self.fit_file is not None:
+            found.setdefault(self.fit_file.name, self.fit_file)
+            every.append(self.fit_file)
         clash = sorted(set(found) & set(task_defs.tasks(self.include_path)))
-        if clash or len(found) < len(self.data):
+        if clash or len(found) < len(every):
             raise UsageError(
                 f"--data {', '.join(self.data)}: the name {(clash or ['of a file'])[0]!r} is "
-                "taken; each file's name becomes a task of its own, so rename the file"
+                "taken; each file's name becomes a task of its own: put another before, NAME=FILE"
             )
         return found
+
+    @cached_property
+    def fit_file(self) -> Given | None:
+        """The file to fit on, where that is none of the tasks."""
+        text = self.fit_on or ""
+        if wrong_name(text) is None and not Path(text).is_file():
+            return None
+        return task_defs.given(text) if text else None
 
     @cached_property
     def own(self) -> frozenset[str]:
@@ -82,7 +98,8 @@ class Sources:
     def select(self, suite: str | None, tasks: str | None) -> tuple[str, ...]:
         """Names of the tasks asked for; with neither a suite nor tasks, every one of the suites.
 
-        Files of pairs are measured alone unless a suite or tasks are named beside them.
+        Files are measured alone unless a suite or tasks are named beside them; for style data the
+        suite says what they are, and names no more tasks.
 
         Args:
             suite: One of the suites of these folders.
@@ -94,8 +111,9 @@ class Sources:
         groups = task_defs.suites(self.include_path)
         if suite is not None and suite not in groups:
             raise UsageError(f"no suite named {suite!r}. Suites: {', '.join(sorted(groups))}")
-        chosen: list[str] = list(self.files)
-        for name in [suite] if suite else []:
+        unasked = self.fit_file.name if self.fit_file is not None else None
+        chosen: list[str] = [name for name in self.files if name != unasked]
+        for name in [suite] if suite and not (self.style and self.data) else []:
             chosen += groups[name]
         for name in filter(None, (tasks or "").split(",")):
             chosen += self._members(name, groups[name]) if name in groups else self._named(name)
@@ -111,6 +129,8 @@ class Sources:
         """
         if self.fit_on is None:
             return name
+        if self.fit_file is not None:
+            return self.fit_file.name
         found = self._once("fitted_on", self.fit_on, lambda: self._named(str(self.fit_on)))
         if len(found) != 1:
             raise UsageError(f"--fit_on {self.fit_on}: one task is needed, got {len(found)}")
@@ -181,7 +201,7 @@ class Sources:
     def _content(self, name: str) -> dict[str, Any]:
         """A task's YAML."""
         if name in self.files:
-            return task_defs.pairs_task(self.files[name])
+            return self._once("file", name, self.files[name].task)  # type: ignore[no-any-return]
         if self._lent(name):
             return dict(vars(self.template(name).config))
         return task_defs.config(name, self.include_path)
@@ -229,7 +249,7 @@ class Sources:
             task = fresh(self.template(name))
             return TaskExamples(task, documents, shots, self.fingerprint(name), instruction)
         if name in self.files:
-            return task_defs.pairs_file(self.files[name], split)
+            return examples_from(self._content(name), split)
         return task_defs.examples(name, split, self.include_path)
 
     def behaviour(self, names: Sequence[str]) -> list[str]:
@@ -307,7 +327,7 @@ class Sources:
     def _template(self, name: str) -> ConfigurableTask:
         if self._lent(name):
             return self.library.find(name).tasks[name]
-        spec = task_defs.pairs_task(self.files[name]) if name in self.files else name
+        spec = self._content(name) if name in self.files else name
         judged = {key: self.metadata(name).get(key, "") for key in ("classifier", "label")}
         manager = self._manager(*judged.values())
         return guarded(name, lambda: manager.load([spec])["tasks"][name])

@@ -1,16 +1,17 @@
 """Read a behaviour task's pairs and split them so that no text is in two splits."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from task_defs.files import Unreadable, json_values, read_text
+    from task_defs.files import Unreadable
+    from task_defs.rows import Row, fields_of, read_rows
 else:  # the folder above, by the package name that `utils` makes
-    from .files import Unreadable, json_values, read_text
+    from .files import Unreadable
+    from .rows import fields_of, read_rows
 
 Pair = tuple[str, str]
 Labelled = tuple[str, int]
@@ -34,28 +35,40 @@ def words(text: str) -> list[str]:
 
 
 def read(file: str) -> list[Pair]:
-    """Read {"input", "output"} from JSON lines or one JSON list.
+    """Read texts with their rewrites; of several rewrites of one the first.
 
     Args:
-        file: The name of a built-in file without its ending, or the path of one's own file.
+        file: The name of a built-in file without its ending, or the path of one's own file, of any
+            kind that `rows` reads: JSON of {"input", "output"}, a table, `FILE:INPUT,OUTPUT`.
 
     Raises:
         BadBehaviour: If the file is missing or malformed; the message names the line.
     """
-    path = DATA / f"{file}.jsonl" if re.fullmatch(r"\w+", file) else Path(file)
-    found = []
+    return [(row.input, row.outputs[0]) for row in rows(file)]
+
+
+def rows(file: str) -> Sequence["Row"]:
+    """Read texts with all their rewrites.
+
+    Raises:
+        BadBehaviour: If the file is missing or malformed, or a text has no word.
+    """
+    own = DATA / f"{file}.jsonl"
+    path, fields = (own, None) if re.fullmatch(r"\w+", file) else fields_of(file)
     try:
-        for place, item in json_values(read_text(path)):
-            pair = tuple(text(item, key) for key in ("input", "output"))
-            if not all(map(words, pair)):
-                raise Unreadable(
-                    f'{place}: expected {{"input": "a text", "output": "its rewrite"}}, found '
-                    f"{json.dumps(item)[:60]}"
-                )
-            found.append((pair[0], pair[1]))
+        found = read_rows(path, fields)
     except Unreadable as error:
         raise BadBehaviour(f"{path}: {error}") from error
+    for row in found:
+        if not all(map(words, (row.input, *row.outputs))):
+            raise BadBehaviour(f"{path}: a text without a word: {row.input[:60]!r}")
     return found
+
+
+def references(file: str) -> dict[str, list[str]]:
+    """Return every rewrite of each input; nothing where each has one."""
+    found = {row.input: list(row.outputs) for row in reversed(rows(file))}
+    return found if any(len(each) > 1 for each in found.values()) else {}
 
 
 def text(item: Any, key: str) -> str:

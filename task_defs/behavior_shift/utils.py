@@ -13,7 +13,8 @@ Metrics are per document:
   classifier: embedding+lexicon}` or `{..., classifier: MODEL, label: WANTED}` for a Hugging Face
   classifier, or with the same keys in the metadata (on lm-eval's command line: `--metadata
   '{"classifier": ..., "label": ...}'`).
-* `content`: how much of the reference's wording the output has (sentence chrF, 0 to 1);
+* `content`: how much of the reference's wording the output has (sentence chrF, 0 to 1), of the
+  nearest one's where there are several;
   `content_source`: how much of the input's.
 * beside them: `exact`, `empty`, `copy`, `repetition`, `entropy`, `dist_1`, `dist_2`.
 
@@ -82,9 +83,15 @@ def load(
     task = str(beside) if config_source != "inline" and beside.is_file() else file
     judges.check(classifier or "", label)
     judged_by = {"task": task, "classifier": classifier or "", "label": label or ""}
+    several = texts.references(task)
+
+    def document(x: str, y: str) -> dict[str, Any]:
+        more = {"references": several[x]} if several else {}
+        return {"input": x, "output": y, **more, **judged_by}
+
     return DatasetDict(
         {
-            name: Dataset.from_list([{"input": x, "output": y, **judged_by} for x, y in part])
+            name: Dataset.from_list([document(x, y) for x, y in part])
             for name, part in split(read(task), largest).items()
         }
     )
@@ -165,11 +172,12 @@ def attribute(text: str, doc: Mapping[str, Any]) -> float:
 def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:
     """Return a document's metrics from its one generated output."""
     output = str(results[0]).strip()
+    wanted = doc.get("references") or [doc["output"]]
     return {
         "attribute": attribute(output, doc),
-        "content": measures.content(output, doc["output"]),
+        "content": max(measures.content(output, each) for each in wanted),
         "content_source": measures.content(output, doc["input"]),
-        "exact": float(output == doc["output"]),
+        "exact": float(output in wanted),
         **degenerate(output, doc["input"]),
         "entropy": measures.entropy(output),
         "dist_1": measures.dist(output, 1),

@@ -1,0 +1,175 @@
+"""Rows of a user's own file: an input, its answers, and its wrong answers where there are any.
+
+JSON (a list or lines of objects), or a table: `.csv` and `.tsv` with a header, or lines with tabs
+and without one, as Yelp's are published. Fields are told by name, behind the file and a colon:
+
+    pairs.csv:question,answer          an input and its answer
+    paradetox.tsv:toxic,neutral*       several answers to one input: empty cells are left out
+    ab.jsonl:question,yes,no           an input, the wanted answer, the other one
+    reference.0:1,2                    columns by number, of a table without a header
+"""
+
+import csv
+import fnmatch
+import functools
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .files import Unreadable, json_values, read_text
+
+TABLES = {".csv": ",", ".tsv": "\t"}
+DEFAULT = "input,output"
+OBJECT = 'an object with two texts, {"input": "hot", "output": "cold"}'
+
+
+class Row(NamedTuple):
+    """One document.
+
+    Attributes:
+        input: What is asked.
+        outputs: Its answers; the first one is asked for.
+        wrong: Wrong answers; empty where the file has none.
+    """
+
+    input: str
+    outputs: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+
+def fields_of(text: str) -> tuple[Path, str | None]:
+    """Return the file and the fields of `FILE` or `FILE:FIELDS`."""
+    path, colon, fields = text.rpartition(":")
+    if colon and not Path(text).exists() and "/" not in fields:
+        return Path(path), fields
+    return Path(text), None
+
+
+def read_rows(path: Path, fields: str | None = None) -> tuple[Row, ...]:
+    """Read a file, once as long as it does not change.
+
+    Args:
+        path: The file.
+        fields: `INPUT,OUTPUT` or `INPUT,OUTPUT,WRONG`; None takes `input` and `output`, or of a
+            table without those its first column and the others, if these are of one kind.
+
+    Raises:
+        Unreadable: With the place and the reason, without the file's name.
+    """
+    try:
+        facts = path.stat()
+        stamp = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
+    except (OSError, ValueError):
+        stamp = (0, 0, 0)  # the reader says why
+    return _read(path, fields, stamp)
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: Path, fields: str | None, _stamp: tuple[int, int, int]) -> tuple[Row, ...]:
+    text = read_text(path)
+    if not text.strip():
+        raise Unreadable("the file is empty")
+    named = [each.strip() for each in (fields or "").split(",")] if fields is not None else []
+    if fields is not None and (len(named) not in (2, 3) or not all(named)):
+        raise Unreadable(f"fields {fields!r}: expected INPUT,OUTPUT or INPUT,OUTPUT,WRONG")
+    return tuple(_rows(path, text, named))
+
+
+def _rows(path: Path, text: str, named: list[str]) -> Iterator[Row]:
+    sign = TABLES.get(path.suffix) or ("\t" if "\t" in _first_line(text) else None)
+    if sign is None or (path.suffix not in TABLES and text.lstrip()[:1] in ("[", "{")):
+        for place, item in json_values(text):
+            yield _row(place, item, named or DEFAULT.split(","))
+        return
+    by_number = bool(named) and all(name.isdigit() for name in named)
+    if path.suffix not in TABLES and not named:
+        named, by_number = ["1", "2"], True  # lines with tabs: no header
+    table = _table(text, sign)
+    try:
+        _, header = next(table)
+        if by_number:
+            columns = [str(number) for number in range(1, len(header) + 1)]
+            yield _row("line 1", dict(zip(columns, header, strict=True)), named)
+        else:
+            columns = header
+            named = named or _guessed(columns)
+        for line, cells in table:
+            if any(cell.strip() for cell in cells):
+                if len(cells) != len(columns):
+                    raise Unreadable(
+                        f"line {line}: {len(cells)} cells, expected {len(columns)} as in line 1"
+                    )
+                yield _row(f"line {line}", dict(zip(columns, cells, strict=True)), named)
+    except csv.Error as error:
+        raise Unreadable(f"not a table: {error}") from error
+
+
+def _table(text: str, sign: str) -> Iterator[tuple[int, list[str]]]:
+    """Cells with the line they end in; text between tabs may hold quotes that mean nothing."""
+    plain = {"quoting": csv.QUOTE_NONE} if sign == "\t" and '"' not in _quoted(text) else {}
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, **plain)  # type: ignore[arg-type]
+    for cells in reader:
+        yield reader.line_num, cells
+
+
+def _quoted(text: str) -> str:
+    """The quotes that begin a cell and have a partner that ends one: real quoting."""
+    begin = text[: 2**20]
+    return '"' if re.search(r'(?:^|\t)"(?:[^"]|"")*"(?:\t|\r?$)', begin, re.MULTILINE) else ""
+
+
+def _first_line(text: str) -> str:
+    return text.lstrip("\n").partition("\n")[0]
+
+
+def _guessed(columns: list[str]) -> list[str]:
+    """The fields of a table whose header names none of ours."""
+    if {"input", "output"} <= set(columns):
+        return DEFAULT.split(",")
+    kinds = {re.sub(r"\d+$", "", name) for name in columns[1:]}
+    if len(columns) < 2 or len(kinds) != 1:
+        raise Unreadable(
+            f"line 1: columns {', '.join(columns)[:200]}; say which to take: FILE:INPUT,OUTPUT"
+        )
+    return [columns[0], columns[1] if len(columns) == 2 else f"{kinds.pop()}*"]
+
+
+def _row(place: str, item: Any, named: list[str]) -> Row:
+    if not isinstance(item, Mapping):
+        raise Unreadable(f"{place}: expected {_expected(named)}, found {_shown(item)}")
+    asked, *others = (_texts(item, name) for name in named)
+    outputs, wrong = others[0], others[1] if len(others) > 1 else ()
+    if len(asked) != 1 or not outputs or (len(others) > 1 and not wrong):
+        raise Unreadable(f"{place}: expected {_expected(named)}, found {_shown(item)}")
+    return Row(asked[0], outputs, wrong)
+
+
+def _texts(item: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """The texts of a field, of several by a pattern, or of a list; empty if one is no text."""
+    keys = [name] if name in item else [k for k in item if fnmatch.fnmatchcase(str(k), name)]
+    found: list[str] = []
+    for key in keys:
+        values = item[key] if isinstance(item[key], list) else [item[key]]
+        if not all(isinstance(value, str) and _whole(value) for value in values):
+            return ()
+        found += [value.strip() for value in values if value.strip()]
+    return tuple(dict.fromkeys(found))
+
+
+def _whole(text: str) -> bool:
+    """Whether a text can be written down: half of a surrogate pair cannot."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
+def _expected(named: list[str]) -> str:
+    if named == DEFAULT.split(","):
+        return OBJECT
+    return f"texts in {', '.join(named)}"
+
+
+def _shown(item: Any) -> str:
+    text = json.dumps(item, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,175 @@
+"""A user's own files: fields by name, tables, several answers, choices, style data."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import task_defs
+from task_defs.behavior_shift import texts
+from task_defs.choices.utils import process_results
+from task_defs.files import Unreadable
+from task_defs.rows import Row, fields_of, read_rows
+
+PAIRS = [(f"ask {i}", f"reply {i}") for i in range(40)]
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fields", "expected"),
+    [
+        ("a.csv", 'input,output\n"a, b","say ""so"""\nc,d\n', None,
+         [Row("a, b", ('say "so"',), ()), Row("c", ("d",), ())]),
+        ("a.csv", "id,output,input\n1,b,a\n", None, [Row("a", ("b",), ())]),
+        ("a.csv", "question,answer\r\na,b\r\n\r\nc,d\r\n", None,
+         [Row("a", ("b",), ()), Row("c", ("d",), ())]),
+        ("a.tsv", "toxic\tneutral1\tneutral2\nx \" y\tz\t\nu\tv\tw\n", None,
+         [Row('x " y', ("z",), ()), Row("u", ("v", "w"), ())]),
+        ("a.tsv", "toxic\tn1\tn2\tid\nx\ty\tz\t7\n", "toxic,n*", [Row("x", ("y", "z"), ())]),
+        ("a.tsv", 'q\ta\n"x\ty"\tz\n', "q,a", [Row("x\ty", ("z",), ())]),
+        ("reference.0", "bad\tgood\nworse \tbetter\n", None,
+         [Row("bad", ("good",), ()), Row("worse", ("better",), ())]),
+        ("a.csv", "a,b,c\nd,e,f\n", "3,1", [Row("c", ("a",), ()), Row("f", ("d",), ())]),
+        ("a.jsonl", '{"q": "a", "y": " b", "n": " c"}\n', "q,y,n", [Row("a", ("b",), ("c",))]),
+        ("a.json", '[{"q": "a", "y": ["b", "c", "b"]}]', "q,y", [Row("a", ("b", "c"), ())]),
+        ("a.json", "\ufeff" + '{"input": "a\\tb", "output": "\u2028c"}', None,
+         [Row("a\tb", ("c",), ())]),
+    ],
+)  # fmt: skip
+def test_what_is_read(
+    tmp_path: Path, name: str, text: str, fields: str | None, expected: list[Row]
+) -> None:
+    assert list(read_rows(write(tmp_path / name, text), fields)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "fields", "said"),
+    [
+        ("a.csv", "one,two,other\na,b,c\n", None, "columns one, two, other; say which to take"),
+        ("a.csv", "input,output\na\n", None, "line 2: 1 cells, expected 2"),
+        ("a.csv", "input,output\na,\n", None, "line 2: expected an object with two texts"),
+        ("a.csv", "q,a\nx,y\n", "q,b", "line 2: expected texts in q, b"),
+        ("a.jsonl", '{"q": "a", "y": "b"}', "q,y,n", "line 1: expected texts in q, y, n"),
+        ("a.jsonl", '{"q": "a", "y": 3}', "q,y", "line 1: expected texts"),
+        ("a.jsonl", "[1]", "q,y", "item 1: expected texts"),
+        ("a.jsonl", "{}", "q", "fields 'q': expected INPUT,OUTPUT"),
+        ("a.jsonl", "{}", "a,b,c,d", "expected INPUT,OUTPUT or INPUT,OUTPUT,WRONG"),
+        ("a.csv", "", None, "the file is empty"),
+        ("a.csv", "input,output\na,\"b\n" + "x" * 200_000, None, "not a table"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read(
+    tmp_path: Path, name: str, text: str, fields: str | None, said: str
+) -> None:
+    with pytest.raises(Unreadable) as caught:
+        read_rows(write(tmp_path / name, text), fields)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_names_and_fields_of_what_is_given(tmp_path: Path) -> None:
+    odd = write(tmp_path / "a:b.json", "[]")
+    file = write(tmp_path / "c.json", "[]")
+    assert fields_of(str(odd)) == (odd, None)
+    assert fields_of(f"{file}:q,a") == (file, "q,a")
+    assert task_defs.given(f"mine={file}:q,a") == task_defs.Given("mine", file, "q,a")
+    assert task_defs.given(str(file)).name == "c"
+    for text in (f"{file}x", "nowhere.csv:q,a"):
+        with pytest.raises(task_defs.BadPairs, match="no such file"):
+            task_defs.given(text)
+
+
+def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "input,output\na,b\n")
+    assert read_rows(path) is read_rows(path)
+    write(path, "input,output\na,longer\n")
+    assert read_rows(path)[0].outputs == ("longer",)
+
+
+def test_a_table_is_a_task_as_json_is(tmp_path: Path) -> None:
+    rows = [{"input": x, "output": y} for x, y in PAIRS]
+    one = write(tmp_path / "one.json", json.dumps(rows))
+    lines = "".join(f"{y},{x}\n" for x, y in PAIRS)
+    two = write(tmp_path / "two.csv", f"answer,question\n{lines}")
+    for split in ("train", "validation", "test"):
+        found = task_defs.pairs_file(two, split, fields="question,answer")
+        assert found.pairs == task_defs.pairs_file(one, split).pairs
+
+
+def ab(folder: Path) -> Path:
+    rows = [{"question": x, "yes": " Yes", "no": " No"} for x, _ in PAIRS]
+    return write(folder / "ab.jsonl", "\n".join(map(json.dumps, rows)))
+
+
+def test_choices_hide_the_wanted_answer(tmp_path: Path) -> None:
+    content = task_defs.pairs_task(ab(tmp_path), fields="question,yes,no")
+    documents = [
+        document
+        for part in content["custom_dataset"](**content["dataset_kwargs"]).values()
+        for document in part
+    ]
+    assert len(documents) == 40
+    assert all(d["choices"][d["label"]] == d["output"] == "Yes" for d in documents)
+    assert {document["label"] for document in documents} == {0, 1}
+    assert content["metadata"]["headline"] == "matching"
+
+
+def test_three_lines_of_yaml_for_choices_and_for_style(tmp_path: Path) -> None:
+    ab(tmp_path)
+    lines = [json.dumps({"input": x, "output": [y, f"well {y}"]}) for x, y in PAIRS]
+    write(tmp_path / "style.json", "\n".join(lines))
+    write(
+        tmp_path / "ab.yaml",
+        "task: mine\nclass: !function task_defs.task.PairsTask\n"
+        "dataset_kwargs: {file: ab.jsonl, fields: 'question,yes,no'}\n",
+    )
+    path = tmp_path / "style.json"
+    write(
+        tmp_path / "style.yaml",
+        "task: style\nclass: !function task_defs.task.BehaviourTask\n"
+        f"dataset_kwargs: {{file: {path}}}\n",
+    )
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    choices = manager.load(["mine"])["tasks"]["mine"]
+    document = choices.test_docs()[0]
+    assert choices.doc_to_text(document) == f"{document['input']}\nAnswer:"
+    (first, second) = choices.construct_requests(document, "x", metadata=("mine", 0, 1))
+    assert {first.args[1], second.args[1]} == {" Yes", " No"}
+    style = manager.load(["style"])["tasks"]["style"]
+    document = style.test_docs()[0]
+    assert document["references"] == [document["output"], f"well {document['output']}"]
+    scores: Any = style.process_results(document, [f"well {document['output']}"])
+    assert scores["exact"] == 1.0
+    assert scores["content"] == pytest.approx(1.0)
+    assert style.config.metadata["suite"] == "behavior_shift"
+
+
+def test_the_share_of_the_wanted_answer_by_hand() -> None:
+    found = process_results({"label": 1}, [(math.log(0.02), False), (math.log(0.06), True)])
+    assert found == {"matching": pytest.approx(0.75), "acc": 1.0}
+    found = process_results({"label": 0}, [(-2000.0, False), (-1000.0, False)])
+    assert found == {"matching": 0.0, "acc": 0.0}
+    assert process_results({"label": 0}, [(-1.0, False), (-1.0, False)])["acc"] == 0.0
+    nothing = process_results({"label": 0}, [(-math.inf, False), (-math.inf, False)])
+    assert math.isnan(nothing["matching"])
+
+
+def test_style_data_of_any_form_is_read_alike(tmp_path: Path) -> None:
+    lines = "\n".join(json.dumps({"input": x, "output": y}) for x, y in PAIRS)
+    plain = write(tmp_path / "plain.jsonl", lines)
+    table = write(tmp_path / "table.tsv", "bad\tgood\n" + "".join(f"{x}\t{y}\n" for x, y in PAIRS))
+    assert texts.read(str(plain)) == texts.read(str(table)) == PAIRS
+    assert texts.read(f"{table}:good,bad") == [(y, x) for x, y in PAIRS]
+    bad = write(tmp_path / "bad.tsv", "a\tb\nword\t...\n")
+    with pytest.raises(texts.BadBehaviour, match="no word"):
+        texts.read(str(bad))

@@ -53,11 +53,15 @@ class Measurement:
             self.documents[instance.doc_id].append(instance)
 
     @property
+    def one_answer(self) -> bool:
+        """Whether each document has one right answer, given or to be generated."""
+        alone = all(len(each) == 1 for each in self.documents.values())
+        return alone and set(self.requests) <= {"loglikelihood", "generate_until"}
+
+    @property
     def scored(self) -> bool:
         """Whether each document is one given answer that fits the model's length."""
-        asked = list(self.documents.values())
-        alone = all(len(each) == 1 for each in asked)
-        if not alone or set(self.requests) != {"loglikelihood"}:
+        if not self.one_answer or set(self.requests) != {"loglikelihood"}:
             return False
         longest = int(self.lm.max_length)
         return all(not pair.empty and len(pair.tokens) <= longest for pair in self.pairs())

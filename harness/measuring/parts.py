@@ -133,9 +133,16 @@ def is_of_pairs(task: ConfigurableTask) -> bool:
     """Whether a task is one of pairs, in three splits, as the suites' tasks are."""
     config = task.config
     splits = (config.training_split, config.validation_split, config.test_split)
-    plain = (config.gen_prefix, config.doc_to_choice, task.fewshot_cfg.samples)
+    more = config.gen_prefix or task.fewshot_cfg.samples
     words = {"input", "output"} <= set(task.features)
-    return words and all(splits) and len(set(splits)) == 3 and not any(plain)
+    if not words or not all(splits) or len(set(splits)) < 3 or more:
+        return False
+    return config.doc_to_choice is None or _given(task, task.eval_docs[0])
+
+
+def _given(task: ConfigurableTask, document: Doc) -> bool:
+    """Whether the answer of a document is its only choice."""
+    return bool(task.doc_to_choice(document) == [task.doc_to_target(document)])
 
 
 def own_samples(task: ConfigurableTask) -> bool:

@@ -97,11 +97,10 @@ def sweep_task(
     measurement = Measurement(
         session.lm, task, limit=session.limit, wording=session.manner.wording(spec.task)
     )
-    one_answer = task.OUTPUT_TYPE in ("loglikelihood", "generate_until")
     cells: list[dict[str, Any]] = [
         {"heads": number, "layer": layer, "coefficient": c} for number, layer, c in places
     ]
-    if metric not in (None, *OF_ANSWERS) or not one_answer:
+    if metric not in (None, *OF_ANSWERS) or not measurement.one_answer:
         return _asked(tuner, measurement, vectors, cells)
     found = sweep(session.lm.model, *measurement.token_ids(), vectors)
     acc = torch.stack([each.greedy.all(dim=1).float() for each in found]).mean(dim=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,8 @@ def test_wrong_answers_reach_the_fit(ab: Path) -> None:
     examples = found.examples("ab")
     assert {(right, wrong) for _, right, wrong in examples.contrasts} == {(("Yes",), ("No",))}  # type: ignore[attr-defined]
     x, y = examples.pairs[0]
-    assert examples.prompt([], x) + examples.target(y) == f"{x}\nAnswer: Yes"
+    assert re.fullmatch(r"Is \d+ so\?\nAnswer:", x)
+    assert examples.prompt([], x) + examples.target(y) == f"{x} Yes"
 
 
 def test_style_data_become_a_task_of_the_behaviour_suite(checkpoint: Path, tmp_path: Path) -> None:

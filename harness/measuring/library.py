@@ -43,18 +43,19 @@ class Library:
 
     @cached_property
     def _manager(self) -> Any:
-        """lm-eval's index: it reads 14 thousand YAMLs, so it is made when a name needs it."""
+        """lm-eval's manager, made when a name needs it: it reads 14 thousand YAMLs."""
         from lm_eval.tasks import TaskManager
         from lm_eval.tasks._yaml_loader import load_yaml
 
-        manager = TaskManager(include_path=list(self.folders), include_defaults=True)
-        for name, files in self.datasets.items():
+        manager = TaskManager(include_path=list(self.folders), include_defaults=False)
+        manager._index = {**_defaults(), **manager._index}
+        for name, given in self.datasets.items():
             entry = manager.task_index.get(name)
             if entry is None or not entry.yaml_path:
-                raise UsageError(f"--dataset {name}: {_unknown(name, manager.all_subtasks)}")
+                raise UsageError(f"--dataset {name}: {_unknown(name, list(manager.task_index))}")
             parts = {
                 own_role or role: part
-                for role, path in files.items()
+                for role, path in given.items()
                 for own_role, part in local_data.read(path).items()
             }
             config = local_data.relocated(load_yaml(entry.yaml_path), parts)
@@ -64,8 +65,7 @@ class Library:
     @property
     def names(self) -> Sequence[str]:
         """Every task, group and tag."""
-        found: Sequence[str] = self._manager.all_tasks
-        return found
+        return list(self._manager.task_index)
 
     def find(self, name: str) -> Loaded:
         """The tasks behind a name, and its groups.
@@ -75,12 +75,20 @@ class Library:
         """
         if name in self._tasks:
             return Loaded({name: self._tasks[name]}, {})
-        if name not in self._manager.all_tasks:
-            raise UsageError(_unknown(name, self._manager.all_tasks))
+        if name not in self._manager.task_index:
+            raise UsageError(_unknown(name, self.names))
         hint = f"; where documents cannot be fetched, give your own: --dataset {name}=FILE"
         found = guarded(name, lambda: self._manager.load([name]), hint)
         self._tasks.update(found["tasks"])
         return Loaded(found["tasks"], found.get("groups", {}))
+
+
+@functools.cache
+def _defaults() -> Mapping[str, Any]:
+    """What lm-eval itself knows, by name; read once, since nobody edits it."""
+    from lm_eval.tasks import TaskManager
+
+    return dict(TaskManager(include_defaults=True).task_index)
 
 
 def located(given: Sequence[str]) -> dict[str, dict[str, Path]]:

@@ -183,7 +183,7 @@ class Session:
         other, wording = self.sources.fitted_on(task), self.manner.wording(task)
         frame, chat = self.manner.frame(other), wording.chat_template
         plain = self.sources.examples(other, "train")
-        if text := question(self.manner.metadata(other), frame, chat=chat):
+        if text := question(other, self.manner.metadata(other), frame, chat=chat):
             plain = plain.reworded(text)
         return plain if wording == PLAIN else Worded(plain, wording, self.lm)
 

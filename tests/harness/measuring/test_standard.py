@@ -15,6 +15,7 @@ from lm_eval.models.huggingface import HFLM
 from harness.errors import UsageError
 from harness.lm.adapter import SteeredLM
 from harness.lm.loading import load
+from harness.lm.wording import PLAIN, Worded, Wording
 from harness.measuring.library import fresh
 from harness.measuring.session import Session
 from harness.measuring.sources import Sources
@@ -169,8 +170,19 @@ def test_demonstrations_are_never_documents_that_count(sources: Sources) -> None
             assert not [each for each in counted if each in prompt and each != question(document)]
 
 
+WORDINGS = (
+    PLAIN,
+    Wording(system_instruction="Be brief."),
+    Wording(True, None, True),
+    Wording(True, "Be brief.", False),
+)
+
+
+@pytest.mark.parametrize("wording", WORDINGS)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "wikitext"])
-def test_fits_word_prompts_as_lm_eval_does(sources: Sources, name: str) -> None:
+def test_fits_word_prompts_as_lm_eval_does(
+    lm: SteeredLM, sources: Sources, name: str, wording: Wording
+) -> None:
     examples: Any = sources.examples(name)
     task = fresh(sources.template(name))
     shown = [0, 3, 1]
@@ -185,10 +197,19 @@ def test_fits_word_prompts_as_lm_eval_does(sources: Sources, name: str) -> None:
 
     task.sampler = Fixed()
     query, place = examples.pairs[4][0], 4
-    whole = task.fewshot_context(examples._kept[place][0], 3)
-    assert examples.prompt([examples.pairs[i] for i in shown], query) == whole
-    bare = task.fewshot_context(examples._kept[place][0], 0)
-    assert examples.prompt([], query) == bare
+    own = wording.requests(lm)
+    own.pop("tokenizer_name")
+    worded = Worded(examples, wording, lm)
+    document = examples._kept[place][0]
+    whole = task.fewshot_context(document, 3, **own)
+    assert worded.prompt([examples.pairs[i] for i in shown], query) == whole
+    bare = task.fewshot_context(document, 0, **own)
+    assert worded.prompt([], query) == bare
+    chat = {key: own[key] for key in ("apply_chat_template", "chat_template")}
+    asked: Any = task.construct_requests(document, bare, metadata=(name, 0, 1), **chat)
+    if isinstance(asked, list):
+        right = task.doc_to_target(document)
+        assert worded.target(examples.pairs[place][1]) == asked[right].args[1]
 
 
 def test_multiple_choice_brings_its_wrong_answers(sources: Sources) -> None:

@@ -15,7 +15,7 @@ import functools
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,10 @@ from .files import Unreadable, json_values, read_text
 TABLES = {".csv": ",", ".tsv": "\t"}
 DEFAULT = "input,output"
 OBJECT = 'an object with two texts, {"input": "hot", "output": "cold"}'
+
+
+Sound = Callable[[str], Any]
+"""Gives nothing for what counts as no text."""
 
 
 class Row(NamedTuple):
@@ -48,13 +52,14 @@ def fields_of(text: str) -> tuple[Path, str | None]:
     return Path(text), None
 
 
-def read_rows(path: Path, fields: str | None = None) -> tuple[Row, ...]:
+def read_rows(path: Path, fields: str | None = None, sound: Sound = str.strip) -> tuple[Row, ...]:
     """Read a file, once as long as it does not change.
 
     Args:
         path: The file.
         fields: `INPUT,OUTPUT` or `INPUT,OUTPUT,WRONG`; None takes `input` and `output`, or of a
             table without those its first column and the others, if these are of one kind.
+        sound: Gives nothing for what counts as no text, which is left out like an empty cell.
 
     Raises:
         Unreadable: With the place and the reason, without the file's name.
@@ -64,25 +69,27 @@ def read_rows(path: Path, fields: str | None = None) -> tuple[Row, ...]:
         stamp = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
     except (OSError, ValueError):
         stamp = (0, 0, 0)  # the reader says why
-    return _read(path, fields, stamp)
+    return _read(path, fields, sound, stamp)
 
 
 @functools.lru_cache(maxsize=8)
-def _read(path: Path, fields: str | None, _stamp: tuple[int, int, int]) -> tuple[Row, ...]:
+def _read(
+    path: Path, fields: str | None, sound: Sound, _stamp: tuple[int, int, int]
+) -> tuple[Row, ...]:
     text = read_text(path)
     if not text.strip():
         raise Unreadable("the file is empty")
     named = [each.strip() for each in (fields or "").split(",")] if fields is not None else []
     if fields is not None and (len(named) not in (2, 3) or not all(named)):
         raise Unreadable(f"fields {fields!r}: expected INPUT,OUTPUT or INPUT,OUTPUT,WRONG")
-    return tuple(_rows(path, text, named))
+    return tuple(_rows(path, text, named, sound))
 
 
-def _rows(path: Path, text: str, named: list[str]) -> Iterator[Row]:
+def _rows(path: Path, text: str, named: list[str], sound: Sound) -> Iterator[Row]:
     sign = TABLES.get(path.suffix) or ("\t" if "\t" in _first_line(text) else None)
     if sign is None or (path.suffix not in TABLES and text.lstrip()[:1] in ("[", "{")):
         for place, item in json_values(text):
-            yield _row(place, item, named or DEFAULT.split(","))
+            yield _row(place, item, named or DEFAULT.split(","), sound)
         return
     by_number = bool(named) and all(name.isdigit() for name in named)
     if path.suffix not in TABLES and not named:
@@ -92,7 +99,7 @@ def _rows(path: Path, text: str, named: list[str]) -> Iterator[Row]:
         _, header = next(table)
         if by_number:
             columns = [str(number) for number in range(1, len(header) + 1)]
-            yield _row("line 1", dict(zip(columns, header, strict=True)), named)
+            yield _row("line 1", dict(zip(columns, header, strict=True)), named, sound)
         else:
             columns = header
             named = named or _guessed(columns)
@@ -102,7 +109,7 @@ def _rows(path: Path, text: str, named: list[str]) -> Iterator[Row]:
                     raise Unreadable(
                         f"line {line}: {len(cells)} cells, expected {len(columns)} as in line 1"
                     )
-                yield _row(f"line {line}", dict(zip(columns, cells, strict=True)), named)
+                yield _row(f"line {line}", dict(zip(columns, cells, strict=True)), named, sound)
     except csv.Error as error:
         raise Unreadable(f"not a table: {error}") from error
 
@@ -137,17 +144,17 @@ def _guessed(columns: list[str]) -> list[str]:
     return [columns[0], columns[1] if len(columns) == 2 else f"{kinds.pop()}*"]
 
 
-def _row(place: str, item: Any, named: list[str]) -> Row:
+def _row(place: str, item: Any, named: list[str], sound: Sound) -> Row:
     if not isinstance(item, Mapping):
         raise Unreadable(f"{place}: expected {_expected(named)}, found {_shown(item)}")
-    asked, *others = (_texts(item, name) for name in named)
+    asked, *others = (_texts(item, name, sound) for name in named)
     outputs, wrong = others[0], others[1] if len(others) > 1 else ()
     if len(asked) != 1 or not outputs or (len(others) > 1 and not wrong):
         raise Unreadable(f"{place}: expected {_expected(named)}, found {_shown(item)}")
     return Row(asked[0], outputs, wrong)
 
 
-def _texts(item: Mapping[str, Any], name: str) -> tuple[str, ...]:
+def _texts(item: Mapping[str, Any], name: str, sound: Sound) -> tuple[str, ...]:
     """The texts of a field, of several by a pattern, or of a list; empty if one is no text."""
     keys = [name] if name in item else [k for k in item if fnmatch.fnmatchcase(str(k), name)]
     found: list[str] = []
@@ -155,7 +162,7 @@ def _texts(item: Mapping[str, Any], name: str) -> tuple[str, ...]:
         values = item[key] if isinstance(item[key], list) else [item[key]]
         if not all(isinstance(value, str) and _whole(value) for value in values):
             return ()
-        found += [value.strip() for value in values if value.strip()]
+        found += [value.strip() for value in values if sound(value)]
     return tuple(dict.fromkeys(found))
 
 

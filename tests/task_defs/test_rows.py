@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import task_defs
-from task_defs.behavior_shift import texts
+from task_defs.behavior_shift.utils import texts
 from task_defs.choices.utils import process_results
 from task_defs.files import Unreadable
 from task_defs.rows import Row, fields_of, read_rows
@@ -171,5 +171,5 @@ def test_style_data_of_any_form_is_read_alike(tmp_path: Path) -> None:
     assert texts.read(str(plain)) == texts.read(str(table)) == PAIRS
     assert texts.read(f"{table}:good,bad") == [(y, x) for x, y in PAIRS]
     bad = write(tmp_path / "bad.tsv", "a\tb\nword\t...\n")
-    with pytest.raises(texts.BadBehaviour, match="no word"):
+    with pytest.raises(texts.BadBehaviour, match="line 2: expected texts in a, b"):
         texts.read(str(bad))

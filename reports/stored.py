@@ -137,6 +137,7 @@ class StoredTrial(TypedDict):
     seconds: NotRequired[Number]
     error: NotRequired[str | None]
     metrics: NotRequired[dict[str, Number] | None]
+    logprob: NotRequired[Number]
 
 
 class StoredTuning(TypedDict):

@@ -8,25 +8,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from harness.measuring.code import code_of
 from harness.measuring.spec import Arm
 from harness.tuning.asking import Settings, key_of
 from harness.tuning.search import Search, Trial, read_trial
-from reports.files import write_atomically
+from reports.files import parse, read, write_atomically
 from reports.record import dump
+from reports.stored import Count, StoredTrial, StoredTuning
 from steering.space import to_json
 
 if TYPE_CHECKING:
     from harness.measuring.spec import RunSpec
     from steering import SearchSpace
 
-DAMAGED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+DAMAGED = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError)
 """What reading a file raises that does not hold what was written."""
+
+
+class StoredSearch(StoredTuning):
+    """A finished search."""
+
+    sha256: str
+
+
+WHOLE = TypeAdapter(StoredSearch)
+LINE = TypeAdapter(tuple[str, str, StoredTrial, Count])
+"""A trial: its checksum, its key, itself, and its number of documents."""
 
 
 class Searches:
@@ -62,13 +77,14 @@ class Searches:
         return _digest([own.run_id, {name: to_json(each) for name, each in space.items()}])[:12]
 
     def _load(self, key: str) -> Search | None:
-        if self.folder is None or not (path := self.folder / f"{key}.json").exists():
+        if self.folder is None or not os.path.lexists(path := self.folder / f"{key}.json"):
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content.pop("sha256", None) != _digest(content):
+            content = _checked(read(path), WHOLE)
+            if content.pop("sha256") != _digest(content):
                 return None
-            return Search.from_json(content)
+            found = Search.from_json(content)
+            return found if json.loads(dump(found.as_json())) == content else None
         except DAMAGED:
             return None  # made anew, of the trials that are whole
 
@@ -89,16 +105,19 @@ class KeptTrials:
 
     Args:
         path: The file; lines that are damaged, or were not written to their end, do not count.
+
+    Raises:
+        BadFile: no file that lines can be added to.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._known: dict[str, tuple[Trial, int]] = {}
-        for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        for line in read(path).split(b"\n") if os.path.lexists(path) else ():
             try:
-                digest, asked, trial, documents = json.loads(line)
+                digest, asked, trial, documents = _checked(line, LINE)
                 if digest == _digest([asked, trial, documents]):
-                    self._known[asked] = read_trial(trial), int(documents)
+                    self._known[asked] = read_trial(trial), documents
             except DAMAGED:
                 continue
 
@@ -110,9 +129,19 @@ class KeptTrials:
         """Keep one more; what could not be measured is tried again another time."""
         if trial.error is not None:
             return
-        content = [key_of(settings), asdict(trial), documents]
+        content = json.loads(dump([key_of(settings), asdict(trial), documents]))
         with self.path.open("a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps([_digest(content), *content]))  # after a torn line, too
+            file.write("\n" + dump([_digest(content), *content]))  # after a torn line, too
+
+
+def _checked(content: bytes, shape: TypeAdapter[Any]) -> Any:
+    """Plain data that a schema takes, as it was written: checksums tell 1 from 1.0.
+
+    Raises:
+        BadFile: another shape.
+    """
+    parse(content, shape)
+    return json.loads(content)
 
 
 def _digest(content: Any) -> str:

@@ -6,6 +6,7 @@ Seeded and short here; STEERGAUGE_FUZZ=100000 tries so many cases of every kind.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import hashlib
 import json
@@ -26,13 +27,18 @@ from harness.cases.evals import Asked
 from harness.cli import parser
 from harness.commands import values
 from harness.errors import UsageError
+from harness.tuning.asking import key_of
+from harness.tuning.search import Search, Trial
+from harness.tuning.searches import KeptTrials, Searches, _digest
 from reports import BadRecord, NotCompared, Record, by_model, frame
 from reports.baseline import BadBaseline, cases, read
 from reports.gate import gate, junit
+from reports.record import dump
 from reports.samples import samples
 from reports.timing import BadTimings, timing_table
 from reports.tuned import settings_table
 from reports.writer import tables
+from steering import Choice, Integer, Real, SearchSpace
 from task_defs.rendering import BadTemplate
 from tests.fuzz.mutate import altered, damaged
 from tests.reports.records import comparison_records
@@ -149,6 +155,40 @@ def test_baselines(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
         junit(verdicts).encode()
 
     bounded(use, BadBaseline)
+
+
+@functools.cache
+def kept_search() -> tuple[Any, Any]:
+    """A finished search and a trial of it, as they are on disk but for their checksums."""
+    space: SearchSpace = {"layer": Integer(0, 9, 3), "coefficient": Real(0.1, 10.0, 1.0),
+                          "heads": Choice((1, 10))}  # fmt: skip
+    settings = {"layer": 3, "coefficient": 1.0, "heads": 1}
+    trial = Trial(settings, 0.5, 0.1, None, {"attribute": 0.5}, -1.0)
+    found = Search(space, 1, "acc", True, 9, (trial,), {"attribute": 0.25}).as_json()
+    return json.loads(json.dumps(found)), [key_of(settings), dataclasses.asdict(trial), 9]
+
+
+@EXAMPLES
+@given(seed=st.integers(0, 2**32))
+def test_searches(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    """Damaged ones are made anew, even if somebody made their checksums fit."""
+    random, folder = Random(seed), scratch(tmp_path_factory, "searches")
+    sound, _ = kept_search()
+    whole, line = (altered(x, random) if random.random() < 0.5 else x for x in kept_search())
+    signed = {**whole, "sha256": _digest(whole)} if isinstance(whole, dict) else whole
+    listed = [_digest(line), *line] if isinstance(line, list) else line
+    for name, part in (("k.json", signed), ("k.trials.jsonl", listed)):
+        text = json.dumps(part).encode()
+        (folder / name).write_bytes(damaged(text, random) if random.random() < 0.3 else text)
+
+    def use() -> None:
+        found = Searches(folder)._load("k")
+        kept = KeptTrials(folder / "k.trials.jsonl").get(sound["trials"][0]["settings"])
+        for trial in (*(found.trials if found else ()), *(kept[:1] if kept else ())):
+            assert isinstance(trial.rank(True), float)
+        dump(found and found.as_json())
+
+    bounded(use, *OWN)
 
 
 @EXAMPLES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from harness.measuring.spec import Arm, RunSpec
 from harness.tuning.asking import Settings
 from harness.tuning.search import Kept, Outcome, Search, search
 from harness.tuning.searches import Searches
+from reports.files import BadFile
 from steering import Choice, Integer, Real, SearchSpace
 
 SPACE: SearchSpace = {"layer": Integer(0, 9, 3), "coefficient": Real(0.1, 10.0, 1.0)}
@@ -104,6 +106,20 @@ def test_a_damaged_search_is_made_of_the_trials_that_are_whole(tmp_path: Path, d
     assert recall(tmp_path, again) == found
     assert again.asked == []
     assert recall(tmp_path, Measuring()) == found
+
+
+def test_what_is_no_ordinary_file(tmp_path: Path) -> None:
+    found = recall(tmp_path, Measuring())
+    (whole,) = (path for path in tmp_path.iterdir() if path.suffix == ".json")
+    whole.unlink()
+    os.mkfifo(whole)
+    assert recall(tmp_path, Measuring()) == found  # of the trials, and written anew
+    (trials,) = tmp_path.glob("*.trials.jsonl")
+    whole.write_text("{}")
+    trials.unlink()
+    trials.symlink_to("/dev/zero")
+    with pytest.raises(BadFile, match="not an ordinary file"):
+        recall(tmp_path, Measuring())
 
 
 @pytest.mark.parametrize(

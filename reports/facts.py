@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reports.comparison import Comparison
 from reports.judging import judge_warnings
 from reports.record import Record
@@ -20,12 +22,26 @@ def warnings(comparison: Comparison) -> list[str]:
         )
     told = {r.spec["task"]: r.provenance.get("documents") for r in comparison.records}
     found += [f"{task}: {said}." for task, said in told.items() if said]
+    found += misfits(comparison.records)
     found += judge_warnings(comparison)
     if comparison.superseded:
         found.append(f"{comparison.superseded} older records of the same cells are left out.")
     if any(record.provenance.get("dirty") for record in comparison.records):
         found.append("Some records were measured with uncommitted changes.")
     return found
+
+
+def misfits(records: Sequence[Record]) -> list[str]:
+    """Requests that do not fit the model (prompts cut, answers without a token), arm by arm."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        unfit = dict(record.provenance.get("unfit") or {})
+        asked = unfit.pop("requests", "?")
+        for what, number in unfit.items():
+            arms = found.setdefault((str(record.spec["task"]), what), [])
+            arms.append(f"{record.arm} {number} of {asked}")
+    return [f"{task}: {what}: {', '.join(dict.fromkeys(arms))} requests."
+            for (task, what), arms in found.items()]  # fmt: skip
 
 
 def facts(comparison: Comparison) -> dict[str, str]:

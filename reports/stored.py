@@ -224,6 +224,7 @@ class StoredProvenance(TypedDict):
     host: NotRequired[dict[str, Any] | None]
     classifier: NotRequired[StoredJudges | None]
     asked: NotRequired[StoredAsking]
+    unfit: NotRequired[dict[str, Count]]
 
 
 class StoredRecord(TypedDict):

@@ -76,7 +76,22 @@ def _rendering(template: Template, name: str, part: Sequence[Mapping[str, Any]])
             before[len(question) :] + target,
         ):
             found.append(f"{place}: the templates use more than the fields input and output")
-    return found
+    return found + _targets(template, name, list(part)[RENDERED:])
+
+
+def _targets(template: Template, name: str, part: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Targets that cannot be scored, beyond the documents that are rendered whole."""
+    wrong: dict[str, list[int]] = {}
+    for number, document in enumerate(part, RENDERED):
+        try:
+            if not resolve(template.target, document).strip():
+                wrong.setdefault("are empty", []).append(number)
+        except Exception:  # a template or a user's function can raise anything
+            wrong.setdefault("cannot be rendered", []).append(number)
+    return [
+        f"{len(places)} more targets of {name} {what}, the first in document {places[0]}"
+        for what, places in wrong.items()
+    ]
 
 
 def _straddling(parts: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:

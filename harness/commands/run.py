@@ -113,6 +113,7 @@ def evaluated(
             "metrics": {key: vars(metric) for key, metric in own.metrics.items()},
             "num_fewshot": tasks[name].config.num_fewshot or 0,
             "seconds": own.seconds,
+            "unfit": own.unfit,
             "proof": own.proof,
         }
     blocks = {name: own.lm_eval for name, own in measured.items()}
@@ -187,4 +188,11 @@ def _show(results: dict[str, Any]) -> None:
             shown = "–" if error is None or math.isnan(error) else f"{error:.3f}"
             cells = task, f"{name} {arrow}", f"{metric['value']:.3f}", shown, str(metric["n"])
             table.add_row(*map(Text, cells))
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    for task, result in results.items():
+        unfit = dict(result.get("unfit") or {})
+        asked = unfit.pop("requests", 0)
+        for what, number in unfit.items():
+            said = f"{task}: {number} of {asked} requests: {what}"
+            console.print(said, markup=False, highlight=False, soft_wrap=True)

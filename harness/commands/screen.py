@@ -19,6 +19,9 @@ SHOWN = ("arm", "value", "difference", "interval", "p_holm", "fit_s", "ms_per_do
 """Columns of the suite tables that fit a terminal."""
 
 
+FEW = 3
+"""Notes on requests that do not fit; the report has all."""
+
 WIDE = 140
 """Columns where the output is not a terminal."""
 
@@ -27,13 +30,16 @@ def show(records: Sequence[Record], paths: Paths) -> None:
     """Print the table of every suite, the summary, and where the report lies."""
     from reports.claim import summary
     from reports.comparison import by_model
+    from reports.facts import misfits
     from reports.tables import suite_table
 
     console = Console(width=None if sys.stdout.isatty() else WIDE)
     for comparison in by_model(records):
         for suite in comparison.suites:
             console.print(drawn(suite_table(comparison, suite), SHOWN))
-        for line in summary(comparison):
+        unfit = misfits(comparison.records)
+        more = [f"{len(unfit) - FEW} more such notes in the report."] if len(unfit) > FEW else []
+        for line in (*summary(comparison), *unfit[:FEW], *more):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         if comparison.limited:
             console.print("Measured with --limit: a trial, not a result.", style="bold")

@@ -96,6 +96,7 @@ def _record(
             "task_hash": spec.task_hash,
             "classifier": session.judging.facts(task),
             "asked": session.manner.described(spec.task),
+            "unfit": measured.unfit,
             "documents": session.sources.parts(spec.task).told,
             "by_size": session.sources.by_size(spec.task, headline),
         },

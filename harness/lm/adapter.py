@@ -191,8 +191,13 @@ class SteeredLM(PlainLM):
         super().set_cache_hook(cache_hook)
 
     def get_model_info(self) -> dict[str, Any]:
-        """HFLM's block with `steering` added: what steered, and the proof that it did."""
-        return {**super().get_model_info(), "steering": self._vectors.described()}
+        """HFLM's block with what steered, the proof that it did, and what did not fit."""
+        unfit = {task: self.encoding.unfit(task) for task in self.encoding.remarks}
+        return {
+            **super().get_model_info(),
+            "steering": self._vectors.described(),
+            "unfit": {task: found for task, found in unfit.items() if found},
+        }
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Answer]:
         """Log-probability and greediness of continuations, steered."""

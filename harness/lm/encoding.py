@@ -38,11 +38,13 @@ class Encoding:
     Attributes:
         remarks: By task and kind: how many requests do not fit, so far. An answer that cannot be
             scored counts as wrong and impossible.
+        asked: By task: all requests so far.
     """
 
     def __init__(self, lm: HFLM) -> None:
         self.lm = lm
         self.remarks: dict[str, Counter[str]] = {}
+        self.asked: Counter[str] = Counter()
         self.pair: Callable[[str, str], Pair] = lru_cache(maxsize=2**16)(self._pair)
         self.after: Callable[[str], int] = lru_cache(maxsize=2**12)(self._after)
 
@@ -73,6 +75,7 @@ class Encoding:
     def _fits(self, task: str | None, prompt: str, answer: str) -> bool:
         pair, longest = self.pair(prompt, answer), int(self.lm.max_length)
         remarks = self.remarks.setdefault(str(task), Counter())
+        self.asked[str(task)] += 1
         if not pair.apart:
             remarks[MERGED] += 1
         if pair.empty:
@@ -84,6 +87,16 @@ class Encoding:
         if len(pair.tokens) > longest + 1:
             remarks[CUT_PROMPT] += 1
         return True
+
+    def forget(self) -> None:
+        """Count from here on."""
+        self.remarks.clear()
+        self.asked.clear()
+
+    def unfit(self, task: str) -> dict[str, int]:
+        """The remarks on a task's requests, beside the number of them; empty without any."""
+        found = dict(self.remarks.get(task, ()))
+        return {"requests": self.asked[task], **found} if found else {}
 
     def starts(self, request: Request) -> tuple[int, int]:
         """How many tokens of a continuation belong to its prompt, and how many are given."""
@@ -111,6 +124,7 @@ class Encoding:
                 f"{task} writes up to {written} tokens (max_gen_toks) and the model's context has "
                 f"{longest}: none is left for a prompt; lower it with --gen_kwargs max_gen_toks=N"
             )
+        self.asked[str(task)] += 1
         size = len(prompt.encode())  # no fewer than its tokens, special ones aside
         room = longest - written
         if size + 8 > room and len(self.lm.tok_encode(prompt)) > room:

@@ -60,12 +60,15 @@ class Answers:
         seconds: The task's share of its pass, by the number of documents: answering and scoring
             alone, since prompts are rendered for the first arm only, and without the proof.
         proof: That steering did something; None where nothing steered.
+        unfit: How many requests there were, and of each kind of misfit
+            (`harness.lm.encoding`) how many; empty where all fit the model.
     """
 
     block: dict[str, Any]
     samples: list[dict[str, Any]]
     seconds: float
     proof: dict[str, float] | None
+    unfit: dict[str, int]
 
 
 def ask(
@@ -90,6 +93,7 @@ def ask(
         own = {name: vectors[name] for name in names if name in vectors}
         for name in names:
             prepare(lm, tasks[name], limit=limit, wording=wordings[name])
+        lm.encoding.forget()
         started = time.perf_counter()
         with lm.steer_for(names, own):
             results: Any = evaluate(
@@ -104,5 +108,6 @@ def ask(
         for name in names:
             block, samples = results["results"][name], results["samples"][name]
             share = seconds * sizes[name] / sum(sizes.values())
-            found[name] = Answers(block, samples, share, proofs.get(name))
+            unfit = lm.encoding.unfit(name)
+            found[name] = Answers(block, samples, share, proofs.get(name), unfit)
     return found

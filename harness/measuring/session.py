@@ -46,6 +46,7 @@ class Measured:
             number of documents.
         proof: That steering did something; None where nothing steered.
         lm_eval: lm-eval's own results block.
+        unfit: As in `passes.Answers`.
     """
 
     metrics: dict[str, Metric]
@@ -53,6 +54,7 @@ class Measured:
     seconds: float
     proof: dict[str, float] | None
     lm_eval: dict[str, Any]
+    unfit: dict[str, int]
 
 
 @dataclass
@@ -224,7 +226,12 @@ class Session:
             documents = self.judging.complete(task, documents)
             metrics = self._metrics(task, documents, answers.block)
             found[name] = Measured(
-                metrics, documents, answers.seconds, answers.proof, _plain(answers.block)
+                metrics,
+                documents,
+                answers.seconds,
+                answers.proof,
+                _plain(answers.block),
+                answers.unfit,
             )
         return found
 

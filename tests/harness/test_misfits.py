@@ -1,0 +1,99 @@
+"""What does not fit a model is said: in the record, the report, the terminal and the results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from lm_eval import simple_evaluate
+from transformers import AutoTokenizer
+
+import task_defs
+from harness.cli import main
+from harness.lm.adapter import SteeredLM
+from harness.lm.encoding import CUT_PROMPT, LONG_ANSWER
+from reports.record import load_all
+from tests.harness.templates import save
+
+LENGTH = 60
+WORDS = [{"input": f"in{i}", "output": f"out{i}"} for i in range(40)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of a short context, and pairs of which some answers are longer than that."""
+    found = tmp_path_factory.mktemp("short")
+    save(found / "model", None, LENGTH)
+    (found / "pairs.json").write_text(json.dumps(WORDS))
+    long = [
+        {**pair, "output": pair["output"] + "x" * (i % 2) * LENGTH} for i, pair in enumerate(WORDS)
+    ]
+    (found / "long.json").write_text(json.dumps(long))
+    return found
+
+
+def asked(folder: Path, file: str) -> list[str]:
+    model = f"pretrained={folder / 'model'},dtype=float32"
+    return ["--model", "hf", "-a", model, "--data", str(folder / file)]
+
+
+def test_cut_prompts_reach_record_report_and_terminal(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path)
+    arms = ["--arms", "zero_shot,few_shot", "-o", out]
+    assert main(["compare", *asked(folder, "pairs.json"), *arms]) == 0
+    records = {record.arm: record for record in load_all(tmp_path)}
+    unfit = records["few_shot"].provenance["unfit"]
+    task = task_defs.pairs_file(folder / "pairs.json")
+    encode = AutoTokenizer.from_pretrained(folder / "model").encode
+    held = task_defs.pairs_file(folder / "pairs.json", "test").pairs
+    shots = task.prompt(task.pairs[:10], held[0][0])
+    assert len(encode(shots)) > LENGTH  # ten demonstrations never fit
+    assert unfit == {"requests": len(held), CUT_PROMPT: len(held)}
+    assert records["zero_shot"].provenance["unfit"] == {}
+    line = f"pairs: {CUT_PROMPT}: few_shot {len(held)} of {len(held)} requests."
+    assert line in capsys.readouterr().out
+    assert line in (tmp_path / "report.md").read_text()
+    assert line in (tmp_path / "report.html").read_text()
+
+
+def test_answers_that_cannot_be_scored_are_said_by_run(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *asked(folder, "long.json"), "-o", str(tmp_path)]) == 0
+    unfit = json.loads((tmp_path / "results.json").read_text())["long"]["unfit"]
+    held = task_defs.pairs_file(folder / "long.json", "test").pairs
+    beyond = sum(len(y) > LENGTH for _, y in held)
+    assert 0 < beyond < len(held)
+    assert unfit == {"requests": len(held), LONG_ANSWER: beyond}
+    assert f"long: {beyond} of {len(held)} requests: {LONG_ANSWER}" in capsys.readouterr().out
+
+
+def test_lm_evals_own_results_say_it(folder: Path) -> None:
+    lm = SteeredLM(str(folder / "model"), device="cpu", dtype="float32", batch_size=4)
+    task = task_defs.pairs_task(folder / "long.json")
+    results = simple_evaluate(lm, tasks=[task], bootstrap_iters=0)
+    held = task_defs.pairs_file(folder / "long.json", "test").pairs
+    assert results["config"]["unfit"]["long"]["requests"] == len(held)
+    assert results["config"]["unfit"]["long"][LONG_ANSWER] > 0
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [("{{output if output[-1] != '7' else ''}}", "targets of train are empty"),
+     ("{{output if output[-1] != '7' else (1 / 0)}}", "targets of train cannot be rendered"),
+     ("{{output if output[-1] != '7' else ' '}}", "targets of train are empty")],
+)  # fmt: skip
+def test_validate_reads_every_target(
+    target: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pairs.json").write_text(json.dumps(WORDS))
+    (tmp_path / "t.yaml").write_text(
+        "class: !function task_defs.task.PairsTask\ntask: t\ndataset_kwargs: {file: pairs.json}\n"
+        f'doc_to_target: "{target}"\n'
+        "metadata: {suite: s, version: 1.0, headline: acc, shots: 3}\n"
+    )
+    assert main(["validate", str(tmp_path)]) == 1
+    assert said in capsys.readouterr().out

@@ -29,7 +29,7 @@ COMMANDS = {
     "sweep": "one method over layers, coefficients and numbers of heads, on one task",
     "gate": "compare records with a committed baseline; exit 1 on a regression",
     "status": "what is done, running, failed and left of a comparison, from its folder alone",
-    "report": "write the report anew from the records of a folder",
+    "report": "write the report anew from the records of a folder, or of several beside each other",
     "ls": "list methods, tasks and arms",
     "validate": "check task files for what lm-eval would pass over in silence",
     "lm-eval": "lm-eval's own command line, with steer-fv, steer-icv ... as models",

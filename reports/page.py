@@ -23,6 +23,7 @@ class Chapter:
 
     Attributes:
         model: Its name.
+        summary: What was found, in sentences.
         warnings: What must not be overlooked.
         verdicts: Whether the claim holds under each reading, if both suites were measured.
         answers: One per suite.
@@ -33,6 +34,7 @@ class Chapter:
     """
 
     model: str
+    summary: Sequence[str]
     warnings: Sequence[str]
     verdicts: Sequence[str]
     answers: Sequence[Answer]

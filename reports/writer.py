@@ -8,10 +8,14 @@ from itertools import starmap
 from pathlib import Path
 from types import MappingProxyType
 
+import pandas as pd
+
+from reports.beside import Beside, beside, models_table
 from reports.claim import answers, summary, verdicts
 from reports.comparison import Comparison, by_model
 from reports.costs import cost_table
 from reports.facts import facts, warnings
+from reports.figures_beside import gains
 from reports.files import write_atomically
 from reports.foreign import cell, code, markdown
 from reports.frame import frame
@@ -20,6 +24,7 @@ from reports.page import Chapter, render
 from reports.plots import Figure, draw
 from reports.price import price_table
 from reports.record import Record
+from reports.runs import Run, runs_table, titled, unmatched
 from reports.samples import Sample, samples
 from reports.table import Table
 from reports.tables import difference_table, suite_table, task_table, whole_table
@@ -59,20 +64,71 @@ def write(
     Raises:
         ValueError: there is nothing to compare.
     """
-    comparisons = by_model(records)
+    comparisons = {comparison.model: comparison for comparison in by_model(records)}
+    chapters = _chapters(out, comparisons, timings, list(starmap(_failed, failures.items())))
+    return _put(out, chapters, frame(records))
+
+
+def write_runs(out: Path, runs: Sequence[Run], timings: Path | None = None) -> Paths:
+    """Write one report of several runs into a folder: beside each other, then one by one.
+
+    Args:
+        out: The folder.
+        runs: Their records, of one or more models each; names differ.
+        timings: pytest-benchmark JSON, added as a table.
+    """
+    comparisons = titled(runs)
+    first = Chapter(
+        model="Runs beside each other", summary=[], warnings=unmatched(runs), verdicts=[],
+        answers=[], tables=joint_tables(runs), figures=gains(_beside(comparisons), out / "figures"),
+        samples=[], facts={run.name: f"{len(run.records)} records" for run in runs},
+    )  # fmt: skip
+    chapters = [first, *_chapters(out, comparisons, timings, [])]
+    rows = [frame(run.records).assign(run=run.name) for run in runs]
+    return _put(out, chapters, pd.concat(rows, ignore_index=True))
+
+
+def joint_tables(runs: Sequence[Run]) -> list[Table]:
+    """Models beside each other, and every run against the first."""
+    against = (runs_table(runs[0], run) for run in runs[1:])
+    return [*map(models_table, _beside(titled(runs))), *filter(None, against)]
+
+
+def _beside(comparisons: Mapping[str, Comparison]) -> list[Beside]:
+    suites = dict.fromkeys(suite for each in comparisons.values() for suite in each.suites)
+    return [found for suite in suites if (found := beside(comparisons, suite))]
+
+
+def _chapters(
+    out: Path, comparisons: Mapping[str, Comparison], timings: Path | None, said: Sequence[str]
+) -> list[Chapter]:
+    """One chapter per comparison, by its title."""
     several = len(comparisons) > 1
     timed = [timing_table(timings)] if timings else []
     curves = [figure for t in timed if (figure := timing_figure(t, out / "figures"))]
-    said = list(starmap(_failed, failures.items()))
-    chapters = [
-        _chapter(comparison, out / "figures", f"{number}-" if several else "", timed, curves, said)
-        for number, comparison in enumerate(comparisons)
+    return [
+        Chapter(
+            model=title,
+            summary=summary(comparison),
+            warnings=[*warnings(comparison), *said],
+            verdicts=verdicts(comparison),
+            answers=answers(comparison),
+            tables=[*tables(comparison), *timed],
+            figures=[*draw(comparison, out / "figures", f"{i}-" if several else ""), *curves],
+            samples=samples(comparison),
+            facts=facts(comparison),
+        )
+        for i, (title, comparison) in enumerate(comparisons.items())
     ]
+
+
+def _put(out: Path, chapters: Sequence[Chapter], rows: pd.DataFrame) -> Paths:
+    """Write every form of a report."""
     paths = Paths(out / "report.md", out / "report.html", out / "report.csv", out / "report.tex")
-    write_atomically(paths.csv, frame(records).map(cell).to_csv(index=False))
+    write_atomically(paths.csv, rows.map(cell).to_csv(index=False))
     tables = [table for chapter in chapters for table in chapter.tables]
     write_atomically(paths.latex, "\n".join(table.latex() for table in tables))
-    write_atomically(paths.markdown, _markdown(comparisons, chapters, out))
+    write_atomically(paths.markdown, _markdown(chapters, out))
     write_atomically(paths.page, render(TITLE, chapters))
     return paths
 
@@ -90,36 +146,17 @@ def tables(comparison: Comparison) -> list[Table]:
     return [*found, *filter(None, (judge_table(comparison), settings_table(comparison)))]
 
 
-def _chapter(
-    comparison: Comparison,
-    folder: Path,
-    prefix: str,
-    timed: Sequence[Table],
-    curves: Sequence[Figure],
-    more_warnings: Sequence[str],
-) -> Chapter:
-    return Chapter(
-        model=comparison.model,
-        warnings=[*warnings(comparison), *more_warnings],
-        verdicts=verdicts(comparison),
-        answers=answers(comparison),
-        tables=[*tables(comparison), *timed],
-        figures=[*draw(comparison, folder, prefix), *curves],
-        samples=samples(comparison),
-        facts=facts(comparison),
-    )
-
-
 def _failed(name: str, reason: str) -> str:
     return f"Not measured: {name}: {reason}"
 
 
-def _markdown(comparisons: Sequence[Comparison], chapters: Sequence[Chapter], out: Path) -> str:
+def _markdown(chapters: Sequence[Chapter], out: Path) -> str:
     parts = [f"# {TITLE}"]
-    for comparison, chapter in zip(comparisons, chapters, strict=True):
+    for chapter in chapters:
         parts.append(f"## {markdown(chapter.model)}")
         parts += [f"> **Note.** {markdown(warning)}" for warning in chapter.warnings]
-        parts.append("\n".join(f"- {markdown(line)}" for line in summary(comparison)))
+        if chapter.summary:
+            parts.append("\n".join(f"- {markdown(line)}" for line in chapter.summary))
         parts += [_shown(figure, out) for figure in chapter.figures[:1]]
         parts += [
             f"### {markdown(t.title)}\n\n{t.markdown()}\n\n{markdown(t.note)}"

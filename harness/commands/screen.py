@@ -12,6 +12,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from reports.record import Record
+    from reports.runs import Run
     from reports.table import Table as Report
     from reports.writer import Paths
 
@@ -21,6 +22,9 @@ SHOWN = ("arm", "value", "difference", "interval", "p_holm", "fit_s", "ms_per_do
 
 FEW = 3
 """Notes on requests that do not fit; the report has all."""
+
+HIDDEN = ("tasks", "n", "interval")
+"""Columns of a difference between two runs that do not."""
 
 WIDE = 140
 """Columns where the output is not a terminal."""
@@ -43,6 +47,21 @@ def show(records: Sequence[Record], paths: Paths) -> None:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         if comparison.limited:
             console.print("Measured with --limit: a trial, not a result.", style="bold")
+    _where(console, paths)
+
+
+def show_runs(runs: Sequence[Run], paths: Paths) -> None:
+    """Print what stands beside each other, and where the report lies."""
+    from reports.writer import joint_tables
+
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    for table in joint_tables(runs):
+        console.print(drawn(table, [c.key for c in table.columns if c.key not in HIDDEN]))
+        console.print(table.note, markup=False, highlight=False, soft_wrap=True)
+    _where(console, paths)
+
+
+def _where(console: Console, paths: Paths) -> None:
     console.print(f"report: {paths.page}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"        {paths.markdown}", markup=False, highlight=False, soft_wrap=True)
 

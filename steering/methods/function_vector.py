@@ -67,7 +67,9 @@ class FunctionVector(SteeringMethod):
         projection_bias: Add the projection's bias once per head, as the reference does.
         post_norm: On models that normalise after the projection (Gemma-2, Gemma-3, OLMo-2), pass
             what heads write through their layer's norm at its mean scale: what then is added is
-            what reaches the residual stream, and raw strengths of other models fit.
+            what reaches the residual stream. It turns the vector, and need not serve better: on
+            gemma-3-270m (singular-plural, 20 validation documents, three layers) the best raw
+            strength is 16 with .05, and 64 with .50 without it.
         target: `first_token` (the paper) or `sequence`.
         positions: Where the vector is added.
         bos: Put BOS before prompts where the tokenizer does not, as the reference does.

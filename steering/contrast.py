@@ -158,13 +158,13 @@ class ContrastiveMethod(SteeringMethod):
         ids, own = spans(tokenizer, texts, read)
         return token_states(model, ids, [[span] for span in own], site=site)[:, 0]
 
-    def differences(
+    def partners(
         self, model: Any, tokenizer: Any, examples: Examples, read: Read, site: str
-    ) -> Tensor:
-        """Desired minus undesired, pair by pair: (n, l, d)."""
+    ) -> tuple[Tensor, Tensor]:
+        """Desired and undesired, pair by pair: (n, l, d) each."""
         right, wrong = paired(self.sides(examples))
         states = self.read(model, tokenizer, [*right, *wrong], read, site)
-        return states[: len(right)] - states[len(right) :]
+        return states[: len(right)], states[len(right) :]
 
 
 def contrastive_space(shape: Shape, depth: float, contrast: Kind = "pairs") -> SearchSpace:

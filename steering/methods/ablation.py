@@ -26,6 +26,7 @@ from steering.edit import Edit
 from steering.errors import BadExamples
 from steering.first_token import Ids, least_likely
 from steering.method import Examples, register
+from steering.reliability import reliability
 from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape, at_depth
 from steering.vector import SteeringVector
@@ -88,16 +89,18 @@ class Ablation(ContrastiveMethod):
                 f"{examples.name}: {len(every)} questions, of which ablation keeps "
                 f"{self.validation} back; give more or lower validation"
             )
-        means = [self._means(model, tokenizer, side) for side in pooled(every[:border])]
-        directions = means[0] - means[1]  # (p, l, d)
+        sides = [self._inputs(model, tokenizer, side) for side in pooled(every[:border])]
+        directions = sides[0].mean(dim=0) - sides[1].mean(dim=0)  # (p, l, d)
         place = self.token, at_depth(self.layer, directions.shape[1], 0.5, self.name)
         if self.targets:
             held = [spans(tokenizer, side, "last")[0] for side in pooled(every[border:])]
             place = self._chosen(model, directions.float(), *held)
         edits = self._edits(model, directions[place].float(), place[1], self.mode)
+        desired, undesired = (side[:, place[0], place[1]] for side in sides)
         return self.vector(
-            edits, model, examples, coefficient=self.coefficient, token=place[0], layer=place[1]
-        )
+            edits, model, examples, coefficient=self.coefficient, token=place[0], layer=place[1],
+            reliability=reliability([desired], [undesired], [directions[place]]),
+        )  # fmt: skip
 
     def _edits(self, model: Any, direction: Tensor, layer: int, mode: str) -> list[Edit]:
         if mode == "add":
@@ -108,12 +111,12 @@ class Ablation(ContrastiveMethod):
             for at in resolve(model).layers(site)
         ]
 
-    def _means(self, model: Any, tokenizer: Any, texts: list[Text]) -> Tensor:
-        """Mean inputs of every block at the last tokens, (p, l, d), in float64."""
+    def _inputs(self, model: Any, tokenizer: Any, texts: list[Text]) -> Tensor:
+        """Inputs of every block at the last tokens, (n, p, l, d), in float64."""
         ids, _ = spans(tokenizer, texts, "last")
         last = max(self.tokens, -self.token)
         read = [[(len(own) - t, len(own) - t + 1) for t in range(last, 0, -1)] for own in ids]
-        return token_states(model, ids, read, site="block_input").double().mean(dim=0)
+        return token_states(model, ids, read, site="block_input").double()
 
     def _chosen(
         self, model: Any, directions: Tensor, desired: Sequence[Ids], undesired: Sequence[Ids]

@@ -24,6 +24,7 @@ from steering.directions import by_mean, first_component, unit
 from steering.edit import Edit
 from steering.inner import NORMS, norms
 from steering.method import Examples, register
+from steering.reliability import reliability
 from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape
 from steering.vector import SteeringVector
@@ -65,9 +66,11 @@ class Angular(ContrastiveMethod):
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Span the plane; see the module's formula."""
-        found = self.differences(model, tokenizer, examples, "last", "block_output").mean(dim=0)
+        right, wrong = self.partners(model, tokenizer, examples, "last", "block_output")
+        found = (right - wrong).mean(dim=0)
         likeness = unit(found) @ unit(found).T  # (l, l)
-        first = unit(found)[likeness.mean(dim=1).argmax()]
+        read = int(likeness.mean(dim=1).argmax())
+        first = unit(found)[read]
         second = by_mean(first_component(found, centred=True), found)
         plane = torch.stack([first, unit(second - (second @ first) * first)])
         parameters = {"angle": self.angle, "adaptive": float(self.adaptive)}
@@ -77,5 +80,6 @@ class Angular(ContrastiveMethod):
             for site, _ in zip(NORMS, norms(block), strict=False)
         ]
         return self.vector(
-            edits, model, examples, coefficient=self.coefficient, unit="part of the way"
-        )
+            edits, model, examples, coefficient=self.coefficient, unit="part of the way",
+            reliability=reliability([right[:, read]], [wrong[:, read]], [first]),
+        )  # fmt: skip

@@ -19,6 +19,7 @@ from steering.conventions import Conventions
 from steering.directions import unit
 from steering.edit import Edit
 from steering.method import Examples, register
+from steering.reliability import reliability
 from steering.space import Real, SearchSpace, Shape, at_depth
 from steering.vector import SteeringVector
 
@@ -56,10 +57,14 @@ class CAA(ContrastiveMethod):
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Average the differences; see the module's formula."""
-        found = self.differences(model, tokenizer, examples, self.read_token, "block_output")
-        layer = at_depth(self.layer, found.shape[1], 13 / 32, self.name)
-        tensor = found[:, layer].mean(dim=0)
+        right, wrong = self.partners(model, tokenizer, examples, self.read_token, "block_output")
+        layer = at_depth(self.layer, right.shape[1], 13 / 32, self.name)
+        right, wrong = right[:, layer], wrong[:, layer]
+        tensor = (right - wrong).mean(dim=0)
+        contrasts = reliability([right], [wrong], [tensor])
         if self.norm is not None:
             tensor = unit(tensor) * self.norm
         edit = Edit("block_output", layer, "add", tensor, self.positions)
-        return self.vector([edit], model, examples, coefficient=self.coefficient)
+        return self.vector(
+            [edit], model, examples, coefficient=self.coefficient, reliability=contrasts
+        )

@@ -27,6 +27,7 @@ from steering.conventions import Conventions
 from steering.directions import unit
 from steering.edit import Edit
 from steering.method import Examples, register
+from steering.reliability import reliability
 from steering.sites import resolve
 from steering.space import Real, SearchSpace, Shape, at_depth
 from steering.vector import SteeringVector
@@ -65,12 +66,14 @@ class DiffMean(ContrastiveMethod):
         """Subtract the means over tokens; see the module's formula."""
         layer = at_depth(self.layer, resolve(model).n_layers, 10 / 26, self.name)
         means: list[torch.Tensor] = []
+        texts: list[torch.Tensor] = []
         ids: list[list[int]] = []
         read: list[tuple[int, int]] = []
         for side in pooled(self.sides(examples)):
             own, tokens = spans(tokenizer, side, "after_first")
             states = token_states(model, own, [[span] for span in tokens])[:, 0, layer]
             counts = torch.tensor([stop - start for start, stop in tokens])
+            texts.append(states)
             means.append((states * counts[:, None]).sum(dim=0) / counts.sum())
             ids, read = [*ids, *own], [*read, *tokens]
         direction = unit(means[0] - means[1])
@@ -83,4 +86,5 @@ class DiffMean(ContrastiveMethod):
         return self.vector(
             [edit], model, examples, coefficient=self.coefficient, unit="largest activation",
             largest_activation=largest,
+            reliability=reliability(texts[:1], texts[1:], [direction]),
         )  # fmt: skip

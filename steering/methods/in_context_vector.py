@@ -24,6 +24,7 @@ from steering.conventions import Conventions
 from steering.edit import Edit
 from steering.errors import UnsupportedModel
 from steering.method import Examples, SteeringMethod, register
+from steering.reliability import reliability
 from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape
 from steering.vector import SteeringVector
@@ -80,7 +81,8 @@ class InContextVector(SteeringMethod):
         states = last_token_hidden_states(
             model, tokenizer, [*wanted, *unwanted], last_k=self.last_k
         )
-        differences = states[: len(wanted)] - states[len(wanted) :]  # (n, l + 1, d)
+        desired, undesired = states[: len(wanted)], states[len(wanted) :]
+        differences = desired - undesired  # (n, l + 1, d)
         direction = self._direction(differences.flatten(1)).view(differences.shape[1:])
         layers = resolve(model).layers("mlp_output")
         if not layers:
@@ -93,7 +95,14 @@ class InContextVector(SteeringMethod):
             for layer in layers
         ]  # fmt: skip
         unit = "relative to the norm of the MLP output"
-        return self.vector(edits, model, examples, coefficient=self.coefficient, unit=unit)
+        places = [edit.layer + 1 for edit in edits]
+        return self.vector(
+            edits, model, examples, coefficient=self.coefficient, unit=unit,
+            reliability=reliability(
+                desired[:, places].unbind(1), undesired[:, places].unbind(1),
+                [edit.tensor for edit in edits],
+            ),
+        )  # fmt: skip
 
     def _direction(self, differences: Tensor) -> Tensor:
         """(n, (l + 1) * d) -> ((l + 1) * d)."""

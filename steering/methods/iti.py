@@ -26,6 +26,7 @@ from steering.directions import unit
 from steering.edit import Edit
 from steering.method import Examples, register
 from steering.probing import of_head, ranked
+from steering.reliability import reliability
 from steering.sites import resolve
 from steering.space import Choice, Integer, Real, SearchSpace, Shape
 from steering.tokens import prompt_ids
@@ -87,10 +88,13 @@ class ITI(ContrastiveMethod):
         held, held_labels = self._heads(model, tokenizer, seen[border:])
         states, labels = torch.cat([train, held]), torch.cat([train_labels, held_labels])
         spread = self._spread(model, tokenizer, examples, states)
-        edits, best = [], ranked(layout, train, train_labels, held, held_labels)
+        edits, desired, undesired = [], [], []
+        best = ranked(layout, train, train_labels, held, held_labels)
         for _, layer, head, weights in best[: self._number(len(best))]:
             own = of_head(layout, states, layer, head)
-            mean = own[labels == 1].mean(dim=0) - own[labels == 0].mean(dim=0)
+            desired.append(own[labels == 1])
+            undesired.append(own[labels == 0])
+            mean = desired[-1].mean(dim=0) - undesired[-1].mean(dim=0)
             direction = unit(mean if self.direction == "mass_mean" else weights)
             along = of_head(layout, spread, layer, head) @ direction
             tensor = direction * along.std(correction=self.ddof)
@@ -99,6 +103,7 @@ class ITI(ContrastiveMethod):
             edits, model, examples, coefficient=self.coefficient,
             unit="standard deviations along the direction",
             heads=[[edit.layer, edit.head] for edit in edits],
+            reliability=reliability(desired, undesired, [edit.tensor for edit in edits]),
             accuracies=[round(right, 6) for right, *_ in best[: len(edits)]],
         )  # fmt: skip
 

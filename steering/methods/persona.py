@@ -18,6 +18,7 @@ from steering.contrast import ContrastiveMethod, contrastive_space, pooled
 from steering.conventions import Conventions
 from steering.edit import Edit
 from steering.method import Examples, register
+from steering.reliability import reliability
 from steering.space import Real, SearchSpace, Shape, at_depth
 from steering.vector import SteeringVector
 
@@ -52,9 +53,14 @@ class Persona(ContrastiveMethod):
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Subtract the mean responses; see the module's formula."""
         desired, undesired = (
-            self.read(model, tokenizer, side, "answer", "block_output").mean(dim=0)
+            self.read(model, tokenizer, side, "answer", "block_output")
             for side in pooled(self.sides(examples))
         )
-        layer = at_depth(self.layer, len(desired), 19 / 28, self.name)
-        edit = Edit("block_output", layer, "add", (desired - undesired)[layer], self.positions)
-        return self.vector([edit], model, examples, coefficient=self.coefficient)
+        layer = at_depth(self.layer, desired.shape[1], 19 / 28, self.name)
+        desired, undesired = desired[:, layer], undesired[:, layer]
+        tensor = desired.mean(dim=0) - undesired.mean(dim=0)
+        edit = Edit("block_output", layer, "add", tensor, self.positions)
+        return self.vector(
+            [edit], model, examples, coefficient=self.coefficient,
+            reliability=reliability([desired], [undesired], [tensor]),
+        )  # fmt: skip

@@ -22,6 +22,7 @@ from steering.directions import unit
 from steering.edit import Edit
 from steering.method import Examples, register
 from steering.probing import logistic
+from steering.reliability import reliability
 from steering.space import Real, SearchSpace, Shape, at_depth
 from steering.vector import SteeringVector
 
@@ -57,10 +58,14 @@ class Probe(ContrastiveMethod):
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Fit the probe; see the module's formula."""
-        found = self.differences(model, tokenizer, examples, self.read_token, "block_output")
-        layer = at_depth(self.layer, found.shape[1], 0.5, self.name)
-        half = found[:, layer] / 2
+        right, wrong = self.partners(model, tokenizer, examples, self.read_token, "block_output")
+        layer = at_depth(self.layer, right.shape[1], 0.5, self.name)
+        right, wrong = right[:, layer], wrong[:, layer]
+        half = (right - wrong) / 2
         labels = torch.tensor([1] * len(half) + [0] * len(half))
         weights, _ = logistic(torch.cat([half, -half]), labels, intercept=False)
         edit = Edit("block_output", layer, "add", unit(weights), self.positions)
-        return self.vector([edit], model, examples, coefficient=self.coefficient, unit="unit norm")
+        return self.vector(
+            [edit], model, examples, coefficient=self.coefficient, unit="unit norm",
+            reliability=reliability([right], [wrong], [weights]),
+        )  # fmt: skip

@@ -24,6 +24,7 @@ from steering.conventions import Conventions
 from steering.directions import by_majority, by_mean, first_component
 from steering.edit import Edit
 from steering.method import Examples, register
+from steering.reliability import reliability
 from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape, at_depth
 from steering.vector import SteeringVector
@@ -76,10 +77,13 @@ class RepEPCA(ContrastiveMethod):
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Take a direction in every block; see the module's formula."""
-        found = self.differences(model, tokenizer, examples, "last", "block_output")
-        n, n_layers = found.shape[:2]
+        right, wrong = self.partners(model, tokenizer, examples, "last", "block_output")
+        n, n_layers = right.shape[:2]
         if self.final_norm and resolve(model).layers("final_norm"):
-            found[:, -1:] = self.differences(model, tokenizer, examples, "last", "final_norm")
+            right[:, -1:], wrong[:, -1:] = self.partners(
+                model, tokenizer, examples, "last", "final_norm"
+            )
+        found = right - wrong
         rng = random.Random(f"order {self.seed}")
         swapped = rng.sample(range(n), n // 2) if self.swapped is None else list(self.swapped)
         order = torch.ones(n, 1)
@@ -93,4 +97,10 @@ class RepEPCA(ContrastiveMethod):
             operation = "add_and_keep_norm" if self.keep_norm else "add"
             tensor = signed(component, found[:, layer])
             edits.append(Edit("block_output", layer, operation, tensor, self.positions))
-        return self.vector(edits, model, examples, coefficient=self.coefficient, unit="unit norm")
+        places = [edit.layer for edit in edits]
+        return self.vector(
+            edits, model, examples, coefficient=self.coefficient, unit="unit norm",
+            reliability=reliability(
+                right[:, places].unbind(1), wrong[:, places].unbind(1), [e.tensor for e in edits]
+            ),
+        )  # fmt: skip

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import task_defs
 from harness.lm.adapter import SteeredLM
 from harness.lm.arguments import BadArguments, refuse_unknown
+from harness.lm.heard import Heard
+from harness.lm.wording import PLAIN, Worded
 
 if TYPE_CHECKING:
-    from steering import SteeringMethod
+    from collections.abc import Sequence
+
+    from lm_eval.api.instance import Instance
+
+    from harness.lm.scoring import Answer
+    from steering import SteeringMethod, SteeringVector
 
 
 class MethodLM(SteeredLM):
@@ -21,6 +28,8 @@ class MethodLM(SteeredLM):
     """
 
     method: ClassVar[type[SteeringMethod]]
+    _heard: Heard | None = None
+    _unfitted: tuple[SteeringMethod, float | None] | None = None
 
     def __init__(
         self,
@@ -31,7 +40,9 @@ class MethodLM(SteeredLM):
         coefficient: float | None = None,
         **arguments: Any,
     ) -> None:
-        """Fit the method on a task's train split, or load a saved vector of the same method.
+        """Prepare a fit on a task's train split, or load a saved vector of the same method.
+
+        The fit follows when lm-eval asks: only then it is known how prompts are worded.
 
         Args:
             pretrained: Hub id, folder, or a loaded model, as in HFLM.
@@ -69,8 +80,51 @@ class MethodLM(SteeredLM):
         method = self.method.from_settings(settings)
         examples = task_defs.examples(task, "train")
         super().__init__(pretrained, **hflm)
-        fitted = method.fit(self.model, self.tokenizer, examples)
-        self._take(fitted, coefficient)
+        self._heard = Heard(examples, self)
+        self._unfitted = method, coefficient
+
+    @property
+    def vector(self) -> SteeringVector | None:
+        """The vector; fitted on plain prompts where nothing was asked so far."""
+        self._fit(())
+        return super().vector
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """HFLM's rendering; the fit's prompts will be rendered alike."""
+        if self._heard and self._unfitted:
+            self._heard.note(chat_history)
+        return super().apply_chat_template(chat_history, add_generation_prompt)
+
+    def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Answer]:
+        """As in SteeredLM, under the vector that is fitted as the requests are worded."""
+        self._fit(requests)
+        return super().loglikelihood(requests, disable_tqdm)
+
+    def loglikelihood_rolling(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[float]:
+        """As in SteeredLM, under the vector that is fitted on plain prompts."""
+        self._fit(requests)
+        return super().loglikelihood_rolling(requests, disable_tqdm)
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """As in SteeredLM, under the vector that is fitted as the requests are worded."""
+        self._fit(requests)
+        return super().generate_until(requests, disable_tqdm)
+
+    def _fit(self, requests: Sequence[Instance]) -> None:
+        """Fit once, on prompts that are worded as the first requests; refuse others later."""
+        if self._heard is None:
+            return
+        if self._unfitted:
+            (method, coefficient), self._unfitted = self._unfitted, None
+            plain, wording = self._heard.examples, self._heard.wording(requests)
+            self._worded = Worded(plain, wording, self)
+            examples = plain if wording == PLAIN else self._worded
+            self._take(method.fit(self.model, self.tokenizer, examples), coefficient)
+        self._heard.require(requests, self._worded)
 
     def _refuse_other_method(self) -> None:
         fitted_by = self.vector.provenance.get("method") if self.vector else None

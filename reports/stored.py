@@ -97,15 +97,6 @@ class SamplesFile(TypedDict):
     sha256: str
 
 
-class FitFacts(TypedDict):
-    """What a vector says of its making; `raw_at_1`: the raw strength of a relative one of 1."""
-
-    __pydantic_config__ = OPEN  # type: ignore[misc]
-    raw_at_1: NotRequired[Number]
-    effects: NotRequired[Annotated[list[list[Number]], AfterValidator(_rectangular)] | None]
-    heads: NotRequired[list[Annotated[list[Count], Len(2, 2)]] | None]
-
-
 class StoredDose(TypedDict):
     """`harness.measuring.dose.Dose`; earlier versions knew no norms."""
 
@@ -114,6 +105,31 @@ class StoredDose(TypedDict):
     shift: Number
     moved: NotRequired[Number]
     norm: NotRequired[Number]
+
+
+class StoredReliability(TypedDict):
+    """What `steering.reliability` says of a fit."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    cosine: Number
+    separation: Number
+
+
+class FitFacts(TypedDict):
+    """What a vector says of its making; `raw_at_1`: the raw strength of a relative one of 1."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    raw_at_1: NotRequired[Number]
+    reliability: NotRequired[StoredReliability]
+    effects: NotRequired[Annotated[list[list[Number]], AfterValidator(_rectangular)] | None]
+    heads: NotRequired[list[Annotated[list[Count], Len(2, 2)]] | None]
+
+
+class StoredResponse(TypedDict):
+    """`harness.measuring.response.Response`."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    slopes: list[Number]
 
 
 class StoredFit(TypedDict):
@@ -125,6 +141,7 @@ class StoredFit(TypedDict):
     coefficient: NotRequired[Number]
     unit: NotRequired[str]
     dose: NotRequired[StoredDose]
+    response: NotRequired[StoredResponse | None]
     provenance: NotRequired[FitFacts]
 
 

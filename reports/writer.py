@@ -24,6 +24,7 @@ from reports.page import Chapter, render
 from reports.plots import Figure, draw
 from reports.price import price_table
 from reports.record import Record
+from reports.reliability import prediction_table, reliability_table
 from reports.runs import Run, runs_table, titled, unmatched
 from reports.samples import Sample, samples
 from reports.table import Table
@@ -143,7 +144,8 @@ def tables(comparison: Comparison) -> list[Table]:
             found.append(difference_table(comparison, suite, *DUEL))
         more = (price_table, agreement_table, whole_table, seeds_table)
         found += filter(None, (make(comparison, suite) for make in more))
-    return [*found, *filter(None, (judge_table(comparison), settings_table(comparison)))]
+    whole = (judge_table, settings_table, reliability_table, prediction_table)
+    return [*found, *filter(None, (make(comparison) for make in whole))]
 
 
 def _failed(name: str, reason: str) -> str:

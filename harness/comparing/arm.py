@@ -11,6 +11,7 @@ import torch
 
 from harness.lm.proof import describe
 from harness.measuring.provenance import provenance
+from harness.measuring.response import response
 from reports import Record
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from harness.measuring.spec import RunSpec
     from harness.tuning.chosen import Chosen, Tuner
     from harness.tuning.fit import Fitted
+    from steering import SteeringVector
 
 
 def evaluate(tuner: Tuner, specs: Sequence[RunSpec]) -> list[Record]:
@@ -79,7 +81,7 @@ def _record(
         metrics=measured.metrics,
         headline=headline,
         samples=measured.documents,
-        fit=_fit(session, chosen.fitted) if chosen else None,
+        fit=_fit(session, spec, chosen.fitted) if chosen else None,
         tuning=chosen.search.as_json() if chosen and chosen.search else None,
         proof=measured.proof,
         timings={
@@ -104,15 +106,24 @@ def _record(
     )
 
 
-def _fit(session: Session, fitted: Fitted) -> dict[str, Any]:
-    vector = fitted.vector
+def _fit(session: Session, spec: RunSpec, fitted: Fitted) -> dict[str, Any]:
+    vector, arm = fitted.vector, spec.arm
+    alone = arm.tuned is not None and arm.matched is None and arm.prompting == spec.frame
     return {
+        "response": _response(session, spec, vector) if alone else None,
         **describe(vector),
         "seconds": fitted.seconds,
         "bytes": vector.nbytes,
         "norm": vector.norm,
         "dose": asdict(session.gauge.measure(vector)),
     }
+
+
+def _response(session: Session, spec: RunSpec, vector: SteeringVector) -> dict[str, Any] | None:
+    """How the first documents answer to the strength of the vector."""
+    task, wording = session.task(spec, spec.arm), session.manner.wording(spec.task)
+    found = response(session.lm, task, vector, limit=session.limit, wording=wording)
+    return asdict(found) if found else None
 
 
 def _peak_memory() -> int:

@@ -44,8 +44,9 @@ def reliability_table(comparison: Comparison) -> Table | None:
         f"where a fit has no difference vectors ({', '.join(without) or 'none here'}). After, "
         "from the documents: wrong way, the share whose value fell below the baseline's "
         "(log-probability of the answer where there is one, else the headline); slope, the mean "
-        "over documents of what the answer's log-probability per token gains from strength 0 to the chosen one (least "
-        "squares over three strengths), and falling, the share of documents where it loses."
+        "over documents of what the answer's log-probability per token gains from strength 0 to "
+        "the chosen one (least squares over three strengths), and falling, the share of documents "
+        "where it loses."
     )
     return Table("Reliability", note, columns, rows)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -30,6 +30,9 @@ BRANCHING = ("last_prompt", "continuation")
 ROWS = 64
 """Rows of one batch where cells are rows."""
 
+Part: TypeAlias = "tuple[Sequence[int], list[Tensor]]"
+"""Cells by number, and of each: the scores of the prompt's last tokens, and those of the answer."""
+
 
 @dataclass(frozen=True, eq=False)
 class Swept:
@@ -39,11 +42,13 @@ class Swept:
         log_probs: Of the answer's tokens (k, m), float32.
         greedy: Whether each token is the likeliest one (k, m).
         before: Log-probabilities of the prompt's last tokens that are scored too (k, n), float32.
+        ranks: How many tokens are likelier than each token (k, m), where that was asked for.
     """
 
     log_probs: Tensor
     greedy: Tensor
     before: Tensor
+    ranks: Tensor | None = None
 
     def of(self, number: int) -> tuple[Tensor, Tensor]:
         """One cell: every scored log-probability, and which tokens of the answer are likeliest."""
@@ -56,6 +61,8 @@ def sweep(
     answers: Sequence[Ids],
     vectors: Sequence[SteeringVector],
     before: Sequence[int] | None = None,
+    *,
+    ranked: bool = False,
 ) -> list[Swept]:
     """Score answers under k steering vectors, each at its own coefficient.
 
@@ -66,12 +73,13 @@ def sweep(
         vectors: k vectors. Those of one edit at BRANCHING positions are variants of branched
             passes, the others rows of plain ones.
         before: How many of each prompt's last tokens are scored too (`tokens.Pair`).
+        ranked: Say how each token of the answers ranks, too.
 
     Returns:
         For each prompt the scores of its answer, as if each vector were attached alone.
     """
     before = before or [0] * len(prompts)
-    found: list[list[tuple[Sequence[int], Tensor, Tensor, Tensor]]] = [[] for _ in prompts]
+    found: list[list[Part]] = [[] for _ in prompts]
     path = best_path(model, prompts)
     fast = path in ("staged", "branching")
     branched = [number for number, vector in enumerate(vectors) if fast and _branches(vector)]
@@ -83,10 +91,11 @@ def sweep(
             model, prompts, answers, layers, _changes(edits), staged=path == "staged"
         ):
             numbers = [branched[number] for number in chosen]
-            scores = _scores(logits[:, 1:], [answers[i] for i in own])
+            scores = _scores(logits[:, 1:], [answers[i] for i in own], ranked)
             finite.append(scores[0].isfinite().all())
-            for i, log_probs, greedy in zip(own, *scores, strict=True):
-                found[i].append((numbers, log_probs, greedy, plain[i].expand(len(numbers), -1)))
+            for row, i in enumerate(own):
+                ahead = plain[i].expand(len(numbers), -1)
+                found[i].append((numbers, [ahead, *(each[row] for each in scores)]))
         if not bool(torch.stack(finite).all()):
             branched = []  # what breaks one copy reaches the others: 0 times NaN is NaN
     others = sorted(set(range(len(vectors))) - set(branched))
@@ -97,17 +106,20 @@ def sweep(
         logits = _as_rows(model, texts, [vectors[number] for _, number in chunk])
         for (i, number), row in zip(chunk, logits, strict=True):
             first, last = len(prompts[i]) - 1, len(prompts[i]) - 1 + len(answers[i])
-            log_probs, greedy = _scores(row[None, None, first:last], [answers[i]])
+            scores = _scores(row[None, None, first:last], [answers[i]], ranked)
             ahead = _ahead(row, prompts[i], before[i])
-            found[i].append(([number], log_probs[0], greedy[0], ahead[None]))
+            found[i].append(([number], [ahead[None], *(each[0] for each in scores)]))
     return [_swept(each) for each in found]
 
 
-def _swept(parts: Sequence[tuple[Sequence[int], Tensor, Tensor, Tensor]]) -> Swept:
-    log_probs = in_order([(numbers, values) for numbers, values, _, _ in parts])
-    greedy = in_order([(numbers, hits) for numbers, _, hits, _ in parts])
-    before = in_order([(numbers, values) for numbers, _, _, values in parts])
-    return Swept(log_probs.float().cpu(), greedy.cpu(), before.float().cpu())
+def _swept(parts: Sequence[Part]) -> Swept:
+    columns = zip(*(tensors for _, tensors in parts), strict=True)
+    numbers = [numbers for numbers, _ in parts]
+    before, log_probs, greedy, *ranks = (
+        in_order(list(zip(numbers, column, strict=True))) for column in columns
+    )
+    ranked = ranks[0].cpu() if ranks else None
+    return Swept(log_probs.float().cpu(), greedy.cpu(), before.float().cpu(), ranked)
 
 
 def _ahead(row: Tensor, prompt: Ids, count: int) -> Tensor:
@@ -130,10 +142,14 @@ def _before_edits(model: Any, prompts: Sequence[Ids], before: Sequence[int]) -> 
     return found
 
 
-def _scores(logits: Tensor, answers: Sequence[Ids]) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of answers, and whether each token is the likeliest one (b, k, m)."""
+def _scores(logits: Tensor, answers: Sequence[Ids], ranked: bool) -> tuple[Tensor, ...]:
+    """Of each token (b, k, m): its log-probability, whether it is the likeliest, and its rank."""
     wanted = torch.tensor(answers, device=logits.device)[:, None]
-    return answer_log_probs(logits, answers), logits.argmax(dim=-1) == wanted
+    found = answer_log_probs(logits, answers), logits.argmax(dim=-1) == wanted
+    if not ranked:
+        return found
+    own = logits.gather(-1, wanted.expand(logits.shape[:-1]).unsqueeze(-1))
+    return *found, (~(logits <= own)).sum(dim=-1)
 
 
 def _longest_first(prompts: Sequence[Ids]) -> list[int]:

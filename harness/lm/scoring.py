@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, TypeAlias
 
 import torch
@@ -25,6 +25,22 @@ Text: TypeAlias = "tuple[str, str] | None"
 Request: TypeAlias = "tuple[Text, list[int], list[int]]"
 """Context and continuation as text (None: a rolling window) and as token ids."""
 Answer: TypeAlias = "tuple[float, bool]"
+
+
+class Scored(tuple[float, bool]):
+    """An answer as lm-eval knows it, which also knows how its first token ranks.
+
+    Attributes:
+        rank: How many tokens are likelier than the answer's first one after the prompt.
+    """
+
+    rank: int
+
+    def __new__(cls, answer: Answer, rank: int = 0) -> Scored:
+        """Take the log-probability of the answer, whether it is greedy, and the rank."""
+        made = super().__new__(cls, answer)
+        made.rank = rank
+        return made
 
 
 class Owned(str):
@@ -168,7 +184,7 @@ class Batch:
             found.setdefault(self.rows[i].owner, self.rows[i])
         return list(found.values())
 
-    def answers(self, logits: Tensor, dtype: torch.dtype | None) -> list[tuple[int, Text, Answer]]:
+    def answers(self, logits: Tensor, dtype: torch.dtype | None) -> list[tuple[int, Text, Scored]]:
         """Place and text of every request, and (log-probability, is it the greedy continuation).
 
         The log-softmax is taken only where a continuation token is predicted (HFLM takes it
@@ -198,6 +214,13 @@ class Batch:
         hits = (log_probs.argmax(dim=-1)[where[0]] == where[1]).split(lengths)
         sums = torch.stack([values.sum() for values in picked])
         greedy = torch.stack([hit[n:].all() for hit, n in zip(hits, given, strict=True)])
-        both = torch.stack([sums.double(), greedy.double()], dim=1).tolist()
-        answers = [(value, bool(hit)) for value, hit in both]
+        starts = [0, *accumulate(lengths)]
+        begins = [
+            start + min(n, length - 1)
+            for start, n, length in zip(starts, given, lengths, strict=False)
+        ]
+        own = log_probs[where[0][begins]]  # (asked, v)
+        ranks = (~(own <= own.gather(1, where[1][begins][:, None]))).sum(dim=1)  # NaN is no hit
+        all_three = torch.stack([sums.double(), greedy.double(), ranks.double()], dim=1).tolist()
+        answers = [Scored((value, bool(hit)), int(rank)) for value, hit, rank in all_three]
         return [(at, text, own) for (at, (text, _, _)), own in zip(asked, answers, strict=True)]

@@ -15,6 +15,7 @@ from lm_eval.api.instance import Instance
 from harness.errors import UsageError
 from harness.lm.wording import PLAIN, Wording
 from harness.measuring import scores
+from harness.measuring.first_token import first_token
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -33,6 +34,7 @@ class Measurement:
         task: A prompted task; its test documents are asked.
         limit: Ask only the first documents.
         wording: How its prompts are put to the model.
+        ranked: Say how the first token of each given answer ranks.
     """
 
     def __init__(
@@ -42,8 +44,9 @@ class Measurement:
         *,
         limit: int | None = None,
         wording: Wording = PLAIN,
+        ranked: bool = False,
     ) -> None:
-        self.lm, self.task = lm, task
+        self.lm, self.task, self.ranked = lm, task, ranked
         self.delimiter = "" if wording.chat_template else task.config.target_delimiter
         task.build_all_requests(limit=limit, rank=0, world_size=1, **wording.requests(lm))
         self.requests: dict[str, list[Instance]] = defaultdict(list)
@@ -111,7 +114,8 @@ class Measurement:
         """The documents of `ask`, given what a `scored` measurement would be answered.
 
         Args:
-            answers: Per document the answer's log-probability and whether it is greedy.
+            answers: Per document the answer's log-probability and whether it is greedy; as
+                `Scored` where the measurement is `ranked`.
         """
         self._answer([instances[0] for instances in self.documents.values()], answers)
         return self._documents()
@@ -131,7 +135,13 @@ class Measurement:
         ]
         values = scores.numbers(self.task, list(scores.merged(self.task, rows).values()))
         every = zip(self.documents.values(), values, strict=True)
-        return [_document(asked[0], metrics) for asked, metrics in every]
+        return [
+            {
+                **_document(asked[0], metrics),
+                **(first_token(asked[0].resps[0]) if self.ranked else {}),
+            }
+            for asked, metrics in every
+        ]
 
 
 def _filtered(asked: Sequence[Instance], name: str) -> list[Any]:

@@ -19,6 +19,7 @@ from harness.measuring.asking import Asking
 from harness.measuring.code import code_of
 from harness.measuring.dose import Gauge
 from harness.measuring.examples import question_of
+from harness.measuring.first_token import TOP, first_token, one_answer
 from harness.measuring.judging import Judging
 from harness.measuring.manner import Manner
 from harness.measuring.measurement import Document, Measurement
@@ -71,6 +72,7 @@ class Session:
         gen_kwargs: Added to every task's generation settings.
         max_memory: Bytes that a branched pass may take; None leaves it to `steering`.
         metric: The headline metric of every task; None takes each task's own.
+        beside: Metrics that are measured beside the tasks' own (`first_token.TOP`).
     """
 
     lm: SteeredLM
@@ -82,6 +84,7 @@ class Session:
     gen_kwargs: dict[str, Any] = field(default_factory=dict)
     max_memory: int | None = None
     metric: str | None = None
+    beside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.model_hash = identity(self.lm)
@@ -136,6 +139,7 @@ class Session:
             gen_kwargs=self.gen_kwargs,
             dose=dose if arm.method else None,
             metric=self.metric,
+            beside=self.beside,
             fit_on=self._fit_on(task) if arm.method else None,
             method_code=code_of(*filter(None, (arm.method, arm.matched))),
         )
@@ -171,7 +175,8 @@ class Session:
         """
         metadata = task.config.metadata or {}
         added = dict.fromkeys(metadata.get("added_by_harness") or (), True)
-        known = {**scores.directions(task), **added}
+        ranked = dict.fromkeys(TOP if self.ranks(task) else (), True)
+        known = {**scores.directions(task), **added, **ranked}
         wanted = self.metric or metadata.get("headline") or next(iter(known))
         for name in (wanted, *known):
             if name in known and wanted in (name, name.partition(",")[0]):
@@ -179,6 +184,10 @@ class Session:
         raise UsageError(
             f"task {task.config.task!r} has no metric {wanted!r}; its metrics: {', '.join(known)}"
         )
+
+    def ranks(self, task: ConfigurableTask) -> bool:
+        """Whether it is asked how the first token of a task's given answers ranks."""
+        return bool({self.metric, *self.beside} & {*TOP}) and one_answer(task)
 
     def examples(self, task: str) -> Examples:
         """What vectors are fitted on: a task's train split, worded as it is asked."""
@@ -196,8 +205,11 @@ class Session:
             asked, "few_shot", seed=0, shots=self.sources.shots(task), chat=wording.chat_template
         )
         name, higher_is_better = self.headline(asked)
+        ranked = self.ranks(asked)
         with self.lm.steer(None):
-            documents = Measurement(self.lm, asked, limit=self.limit, wording=wording).ask()
+            documents = Measurement(
+                self.lm, asked, limit=self.limit, wording=wording, ranked=ranked
+            ).ask()
         documents = self.complete(asked, documents)
         value = mean([float(v) for each in documents if (v := each[name]) is not None]).value
         return value if higher_is_better else -value
@@ -222,7 +234,7 @@ class Session:
             self.lm, tasks, vectors, limit=self.limit, wordings=wordings
         ).items():
             task = tasks[name]
-            documents = self.complete(task, _documents(task, answers.samples))
+            documents = self.complete(task, _documents(task, answers.samples, self.ranks(task)))
             documents = self.judging.complete(task, documents)
             metrics = self._metrics(task, documents, answers.block)
             found[name] = Measured(
@@ -283,7 +295,7 @@ class Session:
             stderr = float(error) if isinstance(error, int | float) else own_spread.stderr
             found[name] = Metric(value, stderr, own_spread.n, higher)
         added = (task.config.metadata or {}).get("added_by_harness") or ()
-        for name in (*added, *self.judging.added):
+        for name in (*added, *self.judging.added, *TOP):
             if name in documents[0]:
                 found[name] = mean([float(document[name]) for document in documents])
         return found
@@ -300,14 +312,19 @@ def mean(values: Sequence[float], higher_is_better: bool = True) -> Metric:
     return Metric(middle, error, n, higher_is_better)
 
 
-def _documents(task: ConfigurableTask, samples: Sequence[dict[str, Any]]) -> list[Document]:
+def _documents(
+    task: ConfigurableTask, samples: Sequence[dict[str, Any]], ranked: bool
+) -> list[Document]:
     """lm-eval's samples, each document once, without what the task's file already says."""
     rows = [(s["doc_id"], s["filter"], {name: s[name] for name in s["metrics"]}) for s in samples]
     merged = scores.merged(task, rows)
     first = {sample["doc_id"]: sample for sample in reversed(samples)}
     values = scores.numbers(task, list(merged.values()))
     return [
-        _document(task, first[place], metrics)
+        {
+            **_document(task, first[place], metrics),
+            **(first_token(first[place]["resps"][0][0]) if ranked else {}),
+        }
         for place, metrics in zip(merged, values, strict=True)
     ]
 

@@ -14,6 +14,7 @@ import task_defs
 from harness.errors import UsageError
 from harness.measuring.code import contents
 from harness.measuring.examples import TaskExamples
+from harness.measuring.first_token import one_answer
 from harness.measuring.library import Library, Loaded, fresh, guarded, guarded_scoring, located
 from harness.measuring.parts import Parts, is_of_pairs, own_samples, parts_of
 from task_defs import Given, code
@@ -192,11 +193,7 @@ class Sources:
 
     def gives_answers(self, name: str) -> bool:
         """Whether a task's documents are one given answer each, which is scored."""
-        kind = self.output_type(name)
-        if kind != "multiple_choice":
-            return kind == "loglikelihood"
-        task = self.template(name)
-        return len(task.doc_to_choice(task.eval_docs[0])) == 1
+        return one_answer(self.template(name))
 
     def _content(self, name: str) -> dict[str, Any]:
         """A task's YAML."""

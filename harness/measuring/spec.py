@@ -151,6 +151,7 @@ class RunSpec:
     dose: float | None = None
     metric: str | None = None
     fit_on: str | None = None
+    beside: tuple[str, ...] = ()
     method_code: str | None = None
     protocol: int = PROTOCOL
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.errors import UsageError
+from harness.lm.scoring import Scored
 from harness.measuring.measurement import Measurement
 from harness.measuring.spec import Arm
 from harness.tuning.asking import Settings
@@ -70,8 +71,9 @@ class Trials:
         self.session, self.fitter, self.spec, self.method = session, fitter, spec, method
         self.task = session.task(spec, Arm(spec.frame, spec.frame), split="validation")
         self.measurement = Measurement(
-            session.lm, self.task, limit=session.limit, wording=session.manner.wording(spec.task)
-        )
+            session.lm, self.task, limit=session.limit, wording=session.manner.wording(spec.task),
+            ranked=session.ranks(self.task),
+        )  # fmt: skip
         self.headline, self.higher_is_better = session.headline(self.task)
         self.examples = session.examples(spec.task)
 
@@ -133,7 +135,8 @@ class Trials:
         prompts, answers = [pair.prompt for pair in asked], [pair.answer for pair in asked]
         before = [pair.end - pair.scored for pair in asked]
         given = [pair.own - pair.end for pair in asked]
-        found = sweep(self.session.lm.model, prompts, answers, vectors, before) if vectors else []
+        model, ranked = self.session.lm.model, self.measurement.ranked
+        found = sweep(model, prompts, answers, vectors, before, ranked=ranked) if vectors else []
         share = (time.perf_counter() - started) / max(1, len(vectors))
         outcomes, number = [], 0
         for settings, vector, error, seconds in fits:
@@ -141,16 +144,20 @@ class Trials:
             logprob = None
             if vector is not None:
                 own = [each.of(number) for each in found]
-                number += 1
                 if all(bool(torch.isfinite(log_probs).all()) for log_probs, _ in own):
+                    ranks = [
+                        0 if e.ranks is None else e.ranks[number, n]
+                        for e, n in zip(found, given, strict=True)
+                    ]
                     told = [
-                        (float(log_probs.sum()), bool(hits[start:].all()))
-                        for (log_probs, hits), start in zip(own, given, strict=True)
+                        Scored((float(log_probs.sum()), bool(hits[start:].all())), int(rank))
+                        for (log_probs, hits), start, rank in zip(own, given, ranks, strict=True)
                     ]
                     scores = self._scores(self.measurement.score(told))
                     logprob = sum(float(log_probs.mean()) for log_probs, _ in own) / len(own)
                 else:
                     error = f"logits are not finite at coefficient {vector.coefficient:g}"
+                number += 1
             outcomes.append(Outcome(settings, scores, seconds + share, error, logprob=logprob))
         return outcomes
 

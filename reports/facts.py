@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from reports.comparison import Comparison
 from reports.judging import judge_warnings
+from reports.protocol import named, protocol_of
 from reports.record import Record
 
 
@@ -57,8 +58,8 @@ def facts(comparison: Comparison) -> dict[str, str]:
         "asked": _asked(comparison),
         "system prompt": str(spec.get("system_instruction")),
         "seeds": ", ".join(sorted({str(r.spec["seed"]) for r in comparison.records})),
-        "tuning": f"{max(int(r.spec['budget']) for r in comparison.records)} configurations of "
-        "each method per task, chosen on the validation split",
+        "protocol": _protocol(comparison),
+        "tuning": _tuning(comparison),
         "versions": ", ".join(f"{name} {value}" for name, value in versions.items() if value),
         "python": str(provenance.get("python")),
         "commit": f"{provenance.get('commit') or 'not from a checkout'}"
@@ -68,6 +69,18 @@ def facts(comparison: Comparison) -> dict[str, str]:
         "command": str(provenance.get("command")),
     }
     return {name: value for name, value in found.items() if value and value != "None"}
+
+
+def _protocol(comparison: Comparison) -> str:
+    paper = protocol_of(comparison.records).get("paper")
+    return f"{named(comparison.records)} ({paper})" if paper else ""
+
+
+def _tuning(comparison: Comparison) -> str:
+    most = max(int(record.spec["budget"]) for record in comparison.records)
+    if not most:
+        return "nothing was searched"
+    return f"{most} configurations of each method per task, chosen on the validation split"
 
 
 def _asked(comparison: Comparison) -> str:

@@ -23,6 +23,7 @@ from reports.judging import agreement_table, judge_table
 from reports.page import Chapter, render
 from reports.plots import Figure, draw
 from reports.price import price_table
+from reports.protocol import protocol_tables
 from reports.record import Record
 from reports.reliability import prediction_table, reliability_table
 from reports.runs import Run, runs_table, titled, unmatched
@@ -137,6 +138,7 @@ def _put(out: Path, chapters: Sequence[Chapter], rows: pd.DataFrame) -> Paths:
 def tables(comparison: Comparison) -> list[Table]:
     """All tables of one model, the most asked for first."""
     found = [suite_table(comparison, suite) for suite in comparison.suites]
+    found += protocol_tables(comparison)
     found += [cost_table(comparison)] if len(comparison.suites) > 1 else []
     for suite, tasks in comparison.suites.items():
         found.append(task_table(comparison, suite))

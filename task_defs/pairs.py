@@ -37,9 +37,9 @@ def rows_of(path: Path, fields: str | None = None) -> tuple[Row, ...]:
 
 
 @functools.lru_cache(maxsize=8)
-def _split(rows: tuple[Row, ...], largest: int) -> dict[str, list[tuple[str, str]]]:
+def _split(rows: tuple[Row, ...], largest: int, apart: bool) -> dict[str, list[tuple[str, str]]]:
     """Split a file once: 200,000 pairs take seconds."""
-    return utils.split([(row.input, row.outputs[0]) for row in rows], largest)
+    return utils.split([(row.input, row.outputs[0]) for row in rows], largest, apart=apart)
 
 
 def load(
@@ -49,6 +49,7 @@ def load(
     shots: int = 10,
     config_source: str = "inline",
     largest: int = 60,
+    apart: bool = True,
     **_: object,
 ) -> Any:
     """Return a user's file as split documents; lm-eval calls it for a task on one.
@@ -59,11 +60,12 @@ def load(
         shots: Demonstrations per few-shot prompt, which the train split must provide.
         config_source: The YAML file, as lm-eval puts it into a task's metadata.
         largest: The most pairs of the test split.
+        apart: Keep pairs that share a word in one split.
     """
     beside = Path(config_source).parent / file
     path = beside if config_source != "inline" and beside.is_file() else Path(file)
     rows = rows_of(path, fields)
-    parts = _split(rows, largest)
+    parts = _split(rows, largest, apart)
     if len(parts["train"]) <= int(shots):
         raise BadPairs(
             f"{path}: {len(rows)} pairs leave {len(parts['train'])} for training, expected more "

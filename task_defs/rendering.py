@@ -141,6 +141,11 @@ class Examples:
         """Return the same pairs, asked in the words of another template."""
         return replace(self, template=replace(self.template, text=text))
 
+    def opened(self, text: str) -> "Examples":
+        """Return the same pairs, with a text before every prompt."""
+        own = self.template
+        return replace(self, template=replace(own, description=text + own.description))
+
     def fingerprint(self) -> str:
         """Return the sha256 of the pairs and of the template."""
         content = {"pairs": self.pairs, "template": self.template.spelled(), "shots": self.shots}

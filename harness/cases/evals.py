@@ -42,9 +42,10 @@ from typing_extensions import TypedDict
 import task_defs
 from harness.comparing.choice import choose_arms
 from harness.errors import UsageError
-from harness.measuring.asking import Asking, default_frame
+from harness.measuring.asking import PLAINLY, Asking, default_frame
 from harness.measuring.sources import Sources
 from harness.measuring.spec import BARE, resolved
+from harness.protocols import Protocol, named, refuse
 from task_defs.files import Unreadable
 from task_defs.yaml_files import read_yaml
 
@@ -90,6 +91,8 @@ class Stored(TypedDict, total=False):
     dataset: Many[Text]
     metric: Text
     fit_on: Text
+    protocol: Text
+    as_published: Annotated[bool, Strict()]
     at_least: dict[Text, Annotated[float, Strict()]]
 
 
@@ -116,6 +119,8 @@ class Asked:
         dataset: Documents of one's own for tasks that take theirs from the hub (`TASK=PATH`).
         metric: Headline metric of every task; None takes each task's own.
         fit_on: The task whose examples vectors are fitted on; None takes those of the task asked.
+        protocol: The name of a published protocol, which sets all but tasks, arms, seeds and limit.
+        as_published: Take the defects of the paper's own code too.
         at_least: What an arm's headline metric must reach, by arm.
     """
 
@@ -134,6 +139,8 @@ class Asked:
     dataset: tuple[str, ...] = ()
     metric: str | None = None
     fit_on: str | None = None
+    protocol: str | None = None
+    as_published: bool = False
     at_least: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -168,6 +175,18 @@ class Asked:
             values["include_path"] = str(folder / values["include_path"])
         return cls(**values)
 
+    @property
+    def under(self) -> Protocol | None:
+        """The protocol that is asked for, if any.
+
+        Raises:
+            UsageError: an option beside it that it sets.
+        """
+        found = named(self.protocol, as_published=self.as_published)
+        if found is not None:
+            refuse(found, vars(self))
+        return found
+
     def sources(self) -> Sources:
         """Where the tasks come from."""
         for text in self.data:
@@ -177,11 +196,13 @@ class Asked:
                 raise UsageError(f"data: {problem}") from problem
         return Sources(
             self.include_path, self.data, style=self.suite == "behavior_shift",
-            datasets=self.dataset, fit_on=self.fit_on,
+            datasets=self.dataset, fit_on=self.fit_on, protocol=self.under,
         )  # fmt: skip
 
     def asking(self, model: str) -> Asking:
         """How a model's tasks are asked."""
+        if self.under is not None:
+            return PLAINLY
         frame = self.frame or default_frame(model)
         return Asking(self.chat_template, self.system_instruction, self.fewshot_as_multiturn, frame)
 
@@ -197,10 +218,14 @@ class Asked:
         tasks, chosen = self.chosen(model, arms)
         found, frame, every = self.sources(), self.asking(model).frame, []
         for task in tasks:
-            metadata = found.metadata(task)
-            own = frame if frame in metadata else BARE[0]
+            metadata, protocol = found.metadata(task), found.protocol
+            own, suite = frame if frame in metadata else BARE[0], str(metadata.get("suite", "none"))
             asked = dict.fromkeys(resolved(arm, own) for arm in chosen)
-            every += [(task, arm, str(metadata.get("suite", "none"))) for arm in asked]
+            every += [
+                (task, arm, suite)
+                for arm in asked
+                if protocol is None or protocol.asks(suite, arm.name)
+            ]
         return every
 
 
@@ -257,7 +282,7 @@ class Evaluator:
 
         style, asking = asked.suite == "behavior_shift", asked.asking(self.model)
         key = (asked.include_path, asked.data, style, asked.limit, asking, asked.dataset,
-               asked.metric, asked.fit_on)  # fmt: skip
+               asked.metric, asked.fit_on, asked.protocol, asked.as_published)  # fmt: skip
         if key not in self._tuners:
             sources = asked.sources()
             sources.default_judge = default_judge(self.model)

@@ -24,6 +24,7 @@ from harness.commands.options import (
     task_options,
     writable,
 )
+from harness.commands.protocol import protocol_options
 from harness.commands.values import dose, listed, positive, seeds
 from harness.comparing.choice import choose_arms
 from harness.lm.launch import local_rank
@@ -46,6 +47,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     task_options(parser)
     judge_options(parser)
     judge_check_option(parser)
+    protocol_options(parser)
     group = parser.add_argument_group("comparison")
     group.add_argument(
         "--arms", type=listed, metavar="NAME,...",

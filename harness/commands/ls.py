@@ -6,7 +6,7 @@ import argparse
 
 from harness.measuring.spec import DEFAULT_ARMS
 
-KINDS = ("methods", "tasks", "arms")
+KINDS = ("methods", "tasks", "arms", "protocols")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +36,7 @@ HEADINGS = {
     "methods": ("method", "lm-eval model", "what it is", "settings (searched first)"),
     "tasks": ("task", "suite", "headline", "train/validation/test"),
     "arms": ("arm", "meaning"),
+    "protocols": ("protocol", "what", "value", "source"),
 }
 
 
@@ -92,3 +93,9 @@ def _arms(_include_path: str | None) -> list[tuple[str, ...]]:
     default = ("METHOD:default", "any method at its published settings, nothing searched")
     meant = [(arm, MEANINGS[arm]) for arm in DEFAULT_ARMS]
     return [*meant, default, matched, shuffled, combined]
+
+
+def _protocols(_include_path: str | None) -> list[tuple[str, ...]]:
+    from harness.protocols import NAMES, named
+
+    return [row for name in NAMES if (found := named(name)) for row in found.rows()]

@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.commands.protocol import protocol_of
 from harness.commands.values import (
     batch_size,
     filled,
@@ -241,13 +242,16 @@ def sources(arguments: argparse.Namespace) -> Sources:
         encoder=getattr(arguments, "content_encoder", None),
         datasets=tuple(arguments.dataset),
         fit_on=getattr(arguments, "fit_on", None),
+        protocol=protocol_of(arguments),
     )
 
 
 def asking(arguments: argparse.Namespace) -> Asking:
     """How tasks are asked."""
-    from harness.measuring.asking import Asking, default_frame
+    from harness.measuring.asking import PLAINLY, Asking, default_frame
 
+    if protocol_of(arguments) is not None:
+        return PLAINLY
     chat = "always" if arguments.apply_chat_template else arguments.chat_template
     return Asking(
         "never" if arguments.no_chat_template else chat,

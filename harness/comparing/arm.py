@@ -100,6 +100,7 @@ def _record(
             "asked": session.manner.described(spec.task),
             "unfit": measured.unfit,
             "documents": session.sources.parts(spec.task).told,
+            "protocol": session.sources.protocol and session.sources.protocol.described(),
             "by_size": session.sources.by_size(spec.task, headline),
         },
         lm_eval=measured.lm_eval,

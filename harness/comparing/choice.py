@@ -33,6 +33,8 @@ def choose_arms(
     Where tasks are asked in a frame, methods act on top of it, and `baseline` (the frame, or
     zero_shot on tasks without one) is measured beside them.
 
+    Under a protocol they are the paper's.
+
     Args:
         named: As on the command line; None takes the default arms.
         found: Where tasks come from.
@@ -42,7 +44,13 @@ def choose_arms(
     Raises:
         UsageError: an unknown arm, or a prompting that a task has no words for.
     """
-    known = method_names()
+    known, protocol = method_names(), found.protocol
+    if protocol is not None:
+        arms = parse_arms(list(named or protocol.arms), known)
+        for task in tasks:
+            suite = str(found.metadata(task)["suite"])
+            protocol.require(suite, (arm.owner for arm in arms if protocol.asks(suite, arm.name)))
+        return arms
     framed = frame != BARE[0] and any(frame in found.metadata(task) for task in tasks)
     texts = [task for task in tasks if found.output_type(task) == WHOLE]
     if named is None:

@@ -104,6 +104,7 @@ class Grid:
                 every = (
                     tuner.session.spec(task, arm, seed, self.budget, self.dose)
                     for task in self.tasks
+                    if tuner.session.asks(task, arm)
                 )
                 new = [spec for spec in every if spec.run_id not in known]
                 known |= {spec.run_id for spec in new}

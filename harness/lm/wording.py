@@ -47,6 +47,9 @@ class Told(Examples, Protocol):
     def reworded(self, text: str) -> Self:
         """The same examples, asked in other words."""
 
+    def opened(self, text: str) -> Self:
+        """The same examples, with a text before every prompt."""
+
 
 @dataclass(frozen=True)
 class Wording:
@@ -91,6 +94,23 @@ class Wording:
 
 
 PLAIN = Wording()
+
+
+END = "<|endoftext|>"
+"""What opens a text in the vocabulary of GPT-2 and of those after it, whatever BOS they name."""
+
+
+def opening(lm: HFLM) -> str:
+    """The token that opens a text, where a tokenizer has one and does not put it there itself.
+
+    As in the function vector paper's code. SmolLM2 after 10 demonstrations, 30 documents:
+    country-capital .667 after END, .567 after the BOS that opens a turn, .567 after nothing.
+    """
+    own = lm.tokenizer.bos_token
+    if own is not None and lm.tok_encode("a")[:1] == lm.tokenizer.convert_tokens_to_ids([own]):
+        return ""
+    found = [text for text in (END, own) if text is not None and text in lm.tokenizer.get_vocab()]
+    return str(found[0]) if found else ""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ class Asking:
     frame: str = "zero_shot"
 
 
+PLAINLY = Asking("never")
+"""How papers ask."""
+
+
 def default_frame(model: str) -> str:
     """The frame where nobody names one: the built-in model was not trained on any."""
     return FRAMES[model != REFERENCE]

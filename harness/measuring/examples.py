@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
 from harness.measuring.library import fresh
-from harness.measuring.prompting import reword
+from harness.measuring.prompting import begin, reword
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -119,6 +119,12 @@ class TaskExamples:
         """The same documents, asked in other words."""
         task = fresh(self.task)
         reword(task, text)
+        return replace(self, task=task, _texts={})
+
+    def opened(self, text: str) -> TaskExamples:
+        """The same documents, with a text before every prompt."""
+        task = fresh(self.task)
+        begin(task, text)
         return replace(self, task=task, _texts={})
 
     def demonstration(self, x: str, y: str) -> str:

@@ -19,6 +19,7 @@ from task_defs.behavior_shift.utils import (
     embedding_content,
     judge,
     judges,
+    named,
     outside,
     words,
 )
@@ -161,3 +162,25 @@ def _attributes(ask: Any, outputs: Sequence[str]) -> list[float]:
     asked = [place for place, text in enumerate(outputs) if words(text)]
     found = dict(zip(asked, ask([outputs[place] for place in asked]) if asked else (), strict=True))
     return [float(found.get(place, 0.0)) for place in range(len(outputs))]
+
+
+def judged_by(content: Mapping[str, Any], judges: Sequence[str], default: str) -> dict[str, str]:
+    """What tells a behaviour task's metrics who judges; nothing where the task says it.
+
+    Args:
+        content: The task's YAML.
+        judges: Those that were named.
+        default: The one where none was.
+
+    Raises:
+        UsageError: the task and the command both name one.
+    """
+    own = content.get("dataset_kwargs") or {}
+    chosen = own.get("classifier") or (content.get("metadata") or {}).get("classifier")
+    if chosen and judges:
+        raise UsageError(
+            f"--judge {judges[0]}: task {content.get('task')!r} names its own classifier "
+            f"{chosen!r}; leave --judge out, or take the classifier out of the task's YAML"
+        )
+    classifier, label = named((*judges, default)[0])
+    return {"classifier": classifier, "label": label} if classifier and not chosen else {}

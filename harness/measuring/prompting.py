@@ -94,7 +94,13 @@ def question(task: str, metadata: Mapping[str, Any], prompting: str, *, chat: bo
 
 
 def prompt(
-    task: ConfigurableTask, prompting: str, *, seed: int, shots: int, chat: bool = False
+    task: ConfigurableTask,
+    prompting: str,
+    *,
+    seed: int,
+    shots: int,
+    chat: bool = False,
+    opening: str = "",
 ) -> None:
     """Set a task's prompt to one of the prompting arms.
 
@@ -104,6 +110,7 @@ def prompt(
         seed: Seed of the demonstrations.
         shots: Demonstrations in the few-shot arms.
         chat: Whether prompts go through the chat template.
+        opening: What stands before every prompt.
     """
     name, metadata = task.config.task, task.config.metadata or {}
     few = prompting in ("few_shot", "shuffled_few_shot")
@@ -112,10 +119,17 @@ def prompt(
         reword(task, worded)
     if prompting == "instruction":
         task.set_config("description", f"{_said(name, metadata, 'instruction')}\n\n")
+    if opening:
+        begin(task, opening)
     task.set_fewshot_seed(seed)
     if prompting == "shuffled_few_shot":
         shuffled = ShuffledLabels(task, seed)
         task.sampler, task.doc_to_target = shuffled, shuffled.target
+
+
+def begin(task: ConfigurableTask, opening: str) -> None:
+    """Put a text before every prompt of a task."""
+    task.set_config("description", f"{opening}{task.config.description or ''}")
 
 
 def reword(task: ConfigurableTask, worded: str) -> None:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-from lm_eval.utils import handle_non_serializable
 
 from harness.errors import UsageError
 from harness.lm.adapter import SteeredLM
 from harness.lm.loading import identity
-from harness.lm.wording import PLAIN, Worded, Wording
+from harness.lm.wording import PLAIN, Worded, Wording, opening
 from harness.measuring import behaviour, scores
 from harness.measuring.asking import Asking
 from harness.measuring.code import code_of
+from harness.measuring.documents import documents_of, mean, plain
 from harness.measuring.dose import Gauge
-from harness.measuring.examples import question_of
-from harness.measuring.first_token import TOP, first_token, one_answer
+from harness.measuring.first_token import TOP, one_answer
 from harness.measuring.judging import Judging
 from harness.measuring.manner import Manner
 from harness.measuring.measurement import Document, Measurement
@@ -29,6 +26,7 @@ from harness.measuring.rounds import Rounds, in_rounds
 from harness.measuring.sources import Sources
 from harness.measuring.spec import BUDGET, SCORED_BUDGET, Arm, RunSpec, resolved
 from reports import Metric
+from steering import resolve
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -92,6 +90,9 @@ class Session:
         self._asked: dict[tuple[str, str, int, int], ConfigurableTask] = {}
         self._thresholds: dict[str, float] = {}
         self.judging = Judging(self.sources.judges[1:], encoder=self.sources.encoder)
+        protocol = self.sources.protocol
+        self.beside = (*self.beside, *(protocol.beside if protocol else ()))
+        self.opening = opening(self.lm) if protocol and protocol.opening else ""
 
     @cached_property
     def gauge(self) -> Gauge:
@@ -120,14 +121,16 @@ class Session:
         budget = budget or (SCORED_BUDGET if cheap else BUDGET)
         metadata = self.sources.metadata(task)
         frame, wording = self.manner.frame(task), self.manner.wording(task)
-        arm = resolved(arm, frame)
+        suite = str(metadata.get("suite", "none"))
+        arm = self._given(resolved(arm, frame), suite)
+        budget = arm.configurations if arm.given else budget
         few = "few_shot" in arm.prompting
         return RunSpec(
             model=self.model,
             model_args=self.model_args,
             model_hash=self.model_hash,
             task=task,
-            suite=str(metadata.get("suite", "none")),
+            suite=suite,
             task_hash=self.sources.fingerprint(task),
             arm=arm,
             seed=seed,
@@ -140,8 +143,24 @@ class Session:
             dose=dose if arm.method else None,
             metric=self.metric,
             beside=self.beside,
+            opening=self.opening,
             fit_on=self._fit_on(task) if arm.method else None,
             method_code=code_of(*filter(None, (arm.method, arm.matched))),
+        )
+
+    def _given(self, arm: Arm, suite: str) -> Arm:
+        """An arm with the settings that a protocol gives it."""
+        protocol = self.sources.protocol
+        if protocol is None or arm.owner is None:
+            return arm
+        shape = astuple(resolve(self.lm.model).shape)
+        return replace(arm, given=protocol.given(suite, arm.owner, shape))
+
+    def asks(self, task: str, arm: Arm) -> bool:
+        """Whether an arm is measured on a task: under a protocol, where the paper did."""
+        protocol = self.sources.protocol
+        return protocol is None or protocol.asks(
+            str(self.sources.metadata(task)["suite"]), arm.name
         )
 
     def _fit_on(self, task: str) -> str | None:
@@ -152,7 +171,10 @@ class Session:
     def task(self, spec: RunSpec, arm: Arm, split: str = "test") -> ConfigurableTask:
         """A fresh lm-eval task, prompted as an arm asks, its `split` as the documents asked."""
         task = self.sources.load(spec.task, "tuning" if split == "validation" else "result")
-        prompt(task, arm.prompting, seed=spec.seed, shots=spec.shots, chat=spec.chat_template)
+        prompt(
+            task, arm.prompting, seed=spec.seed, shots=spec.shots, chat=spec.chat_template,
+            opening=self.opening,
+        )  # fmt: skip
         if self.gen_kwargs and task.OUTPUT_TYPE == "generate_until":
             task.set_config("generation_kwargs", self.gen_kwargs, update=True)
         return task
@@ -193,10 +215,12 @@ class Session:
         """What vectors are fitted on: a task's train split, worded as it is asked."""
         other, wording = self.sources.fitted_on(task), self.manner.wording(task)
         frame, chat = self.manner.frame(other), wording.chat_template
-        plain = self.sources.examples(other, "train")
+        told = self.sources.examples(other, "train")
         if text := question(other, self.manner.metadata(other), frame, chat=chat):
-            plain = plain.reworded(text)
-        return plain if wording == PLAIN else Worded(plain, wording, self.lm)
+            told = told.reworded(text)
+        if self.opening:
+            told = told.opened(self.opening)
+        return told if wording == PLAIN else Worded(told, wording, self.lm)
 
     def _few_shot_score(self, task: str, wording: Wording) -> float:
         """The headline of few-shot answers on validation, unsteered; higher is better."""
@@ -234,7 +258,9 @@ class Session:
             self.lm, tasks, vectors, limit=self.limit, wordings=wordings
         ).items():
             task = tasks[name]
-            documents = self.complete(task, _documents(task, answers.samples, self.ranks(task)))
+            documents = self.complete(
+                task, documents_of(task, answers.samples, ranked=self.ranks(task))
+            )
             documents = self.judging.complete(task, documents)
             metrics = self._metrics(task, documents, answers.block)
             found[name] = Measured(
@@ -242,7 +268,7 @@ class Session:
                 documents,
                 answers.seconds,
                 answers.proof,
-                _plain(answers.block),
+                plain(answers.block),
                 answers.unfit,
             )
         return found
@@ -299,55 +325,3 @@ class Session:
             if name in documents[0]:
                 found[name] = mean([float(document[name]) for document in documents])
         return found
-
-
-def mean(values: Sequence[float], higher_is_better: bool = True) -> Metric:
-    """The mean of per-document values and its standard error (sample standard deviation)."""
-    n = len(values)
-    if n == 0:
-        return Metric(math.nan, None, 0, higher_is_better)
-    middle = math.fsum(values) / n
-    spread = math.sqrt(math.fsum((v - middle) ** 2 for v in values) / (n - 1)) if n > 1 else None
-    error = None if spread is None else spread / math.sqrt(n)
-    return Metric(middle, error, n, higher_is_better)
-
-
-def _documents(
-    task: ConfigurableTask, samples: Sequence[dict[str, Any]], ranked: bool
-) -> list[Document]:
-    """lm-eval's samples, each document once, without what the task's file already says."""
-    rows = [(s["doc_id"], s["filter"], {name: s[name] for name in s["metrics"]}) for s in samples]
-    merged = scores.merged(task, rows)
-    first = {sample["doc_id"]: sample for sample in reversed(samples)}
-    values = scores.numbers(task, list(merged.values()))
-    return [
-        {
-            **_document(task, first[place], metrics),
-            **(first_token(first[place]["resps"][0][0]) if ranked else {}),
-        }
-        for place, metrics in zip(merged, values, strict=True)
-    ]
-
-
-def _document(
-    task: ConfigurableTask, sample: dict[str, Any], metrics: dict[str, float | None]
-) -> Document:
-    answer = sample["resps"][0][0]
-    return {
-        "doc_id": sample["doc_id"],
-        "doc_hash": sample["doc_hash"],
-        "input": sample["doc"].get("input") or question_of(task, sample["doc"]),
-        "target": str(sample["target"]).strip(),
-        "output": answer if isinstance(answer, str) else None,
-        **metrics,
-    }
-
-
-def _plain(block: dict[str, Any]) -> dict[str, Any]:
-    """lm-eval's results block as plain JSON values."""
-    return {
-        key: value
-        if isinstance(value, str | int | float | list | dict | None)
-        else handle_non_serializable(value)
-        for key, value in block.items()
-    }

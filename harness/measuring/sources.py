@@ -15,10 +15,13 @@ from harness.errors import UsageError
 from harness.measuring.code import contents
 from harness.measuring.examples import TaskExamples
 from harness.measuring.first_token import one_answer
+from harness.measuring.judging import judged_by
 from harness.measuring.library import Library, Loaded, fresh, guarded, guarded_scoring, located
 from harness.measuring.parts import Parts, is_of_pairs, own_samples, parts_of
+from harness.measuring.written import Written
+from harness.protocols import Protocol
 from task_defs import Given, code
-from task_defs.behavior_shift.utils import NGRAMS, judge_hash, named
+from task_defs.behavior_shift.utils import NGRAMS, judge_hash
 from task_defs.examples_of import examples_from
 from task_defs.schema import wrong_name
 
@@ -48,6 +51,8 @@ class Sources:
             `TASK:ROLE=PATH` for one split (train, validation, test).
         fit_on: The task whose examples vectors are fitted on, or a file as in `data` that is not
             measured; None takes those of the task asked.
+        protocol: What stands in tasks' YAMLs instead of their own keys, and which tasks where
+            none are named.
     """
 
     include_path: str | None = None
@@ -58,6 +63,7 @@ class Sources:
     encoder: str | None = None
     datasets: tuple[str, ...] = ()
     fit_on: str | None = None
+    protocol: Protocol | None = None
     _suites: dict[str, str] = field(default_factory=dict)
     _by_size: dict[str, dict[str, bool]] = field(default_factory=dict)
     _made: dict[tuple[str, ...], Any] = field(default_factory=dict)
@@ -92,6 +98,11 @@ class Sources:
         return frozenset(task_defs.tasks(self.include_path)) | frozenset(self.files)
 
     @cached_property
+    def written(self) -> Written:
+        """What the tasks' YAMLs say."""
+        return Written(self.files, self.include_path, self._suites, self.protocol)
+
+    @cached_property
     def library(self) -> Library:
         """lm-eval's tasks."""
         return Library(self._folders, located(self.datasets))
@@ -118,9 +129,8 @@ class Sources:
             chosen += groups[name]
         for name in filter(None, (tasks or "").split(",")):
             chosen += self._members(name, groups[name]) if name in groups else self._named(name)
-        if not chosen:
-            chosen = [task for name in SUITES for task in groups[name]]
-        return tuple(dict.fromkeys(chosen))
+        every = self.protocol.tasks if self.protocol else [t for s in SUITES for t in groups[s]]
+        return tuple(dict.fromkeys(chosen or every))
 
     def fitted_on(self, name: str) -> str:
         """The task whose examples a task's vectors are fitted on.
@@ -185,7 +195,7 @@ class Sources:
             return own
         more = {"further_judges": list(self.judges[1:]), "encoder": self.encoder}
         added = {key: value for key, value in more.items() if value}
-        return {**own, **self._judge(name, content), **added}
+        return {**own, **judged_by(content, self.judges, self.default_judge), **added}
 
     def output_type(self, name: str) -> str:
         """What a task asks of a model, in lm-eval's word."""
@@ -197,27 +207,15 @@ class Sources:
 
     def _content(self, name: str) -> dict[str, Any]:
         """A task's YAML."""
-        if name in self.files:
-            return self._once("file", name, self.files[name].task)  # type: ignore[no-any-return]
         if self._lent(name):
+            if self.protocol is not None:
+                self.protocol.part(self._suites.get(name, name))
             return dict(vars(self.template(name).config))
-        return task_defs.config(name, self.include_path)
+        return self.written.plain(name)
 
     def _lent(self, name: str) -> bool:
         """Whether a task is lm-eval's, or has documents in place of its own."""
         return name not in self.own or name in self.library.datasets
-
-    def _judge(self, name: str, content: dict[str, Any]) -> dict[str, str]:
-        """What tells a behaviour task's metrics who judges; nothing where the task says it."""
-        own = content.get("dataset_kwargs") or {}
-        chosen = own.get("classifier") or (content.get("metadata") or {}).get("classifier")
-        if chosen and self.judges:
-            raise UsageError(
-                f"--judge {self.judges[0]}: task {name!r} names its own classifier {chosen!r}; "
-                "leave --judge out, or take the classifier out of the task's YAML"
-            )
-        classifier, label = named((*self.judges, self.default_judge)[0])
-        return {"classifier": classifier, "label": label} if classifier and not chosen else {}
 
     def shots(self, name: str) -> int:
         """Demonstrations of a task's few-shot arms."""
@@ -245,9 +243,7 @@ class Sources:
             documents, shots = self.parts(name).fit, self.shots(name)
             task = fresh(self.template(name))
             return TaskExamples(task, documents, shots, self.fingerprint(name), instruction)
-        if name in self.files:
-            return examples_from(self._content(name), split)
-        return task_defs.examples(name, split, self.include_path)
+        return examples_from(self.written.whole(name), split)
 
     def behaviour(self, names: Sequence[str]) -> list[str]:
         """Those of some tasks that belong to the behaviour suite."""
@@ -324,7 +320,8 @@ class Sources:
     def _template(self, name: str) -> ConfigurableTask:
         if self._lent(name):
             return self.library.find(name).tasks[name]
-        spec = self._content(name) if name in self.files else name
+        inline = name in self.files or self.protocol is not None
+        spec = self.written.whole(name) if inline else name
         judged = {key: self.metadata(name).get(key, "") for key in ("classifier", "label")}
         manager = self._manager(*judged.values())
         return guarded(name, lambda: manager.load([spec])["tasks"][name])

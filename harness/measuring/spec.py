@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +60,8 @@ class Arm:
         method: The steering method that makes the vector, if any.
         matched: The method whose tuned settings the control takes, if it is a control.
         default: Whether the method's published settings are measured as they are.
+        given: Settings by name with the values that they may take, of a protocol; one of several
+            is searched, and nothing else.
     """
 
     name: str
@@ -66,11 +69,22 @@ class Arm:
     method: str | None = None
     matched: str | None = None
     default: bool = False
+    given: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+    @property
+    def owner(self) -> str | None:
+        """The method whose settings this arm takes, but for those that nobody gives or searches."""
+        return None if self.default else self.matched or self.method
 
     @property
     def tuned(self) -> str | None:
         """The method whose search gives this arm its settings, if they are searched."""
-        return None if self.default else self.matched or self.method
+        return None if self.given and self.configurations == 1 else self.owner
+
+    @property
+    def configurations(self) -> int:
+        """How many there are of the values that are given."""
+        return math.prod(len(values) for _, values in self.given)
 
 
 def resolved(arm: Arm, frame: str) -> Arm:
@@ -152,12 +166,20 @@ class RunSpec:
     metric: str | None = None
     fit_on: str | None = None
     beside: tuple[str, ...] = ()
+    opening: str = ""
     method_code: str | None = None
     protocol: int = PROTOCOL
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, the same for equal specs."""
-        return dataclasses.asdict(self)
+        """Plain data, the same for equal specs and as JSON gives it back.
+
+        What only protocols say stands there under a protocol.
+        """
+        found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        for holder, name in ((found["arm"], "given"), (found, "beside"), (found, "opening")):
+            if not holder[name]:
+                del holder[name]
+        return found
 
     @property
     def run_id(self) -> str:

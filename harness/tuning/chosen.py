@@ -12,7 +12,7 @@ from harness.tuning.fit import Fitted, Fitter
 from harness.tuning.search import Search
 from harness.tuning.searches import KeptTrials, Searches
 from harness.tuning.trials import Trials, searched
-from steering import get, remembering
+from steering import Choice, get, remembering
 
 if TYPE_CHECKING:
     from harness.measuring.session import Session
@@ -56,6 +56,8 @@ class Tuner:
         """Find a method's settings on the validation split, once per task, seed and budget."""
         method = str(spec.arm.tuned)
         space = searched(method, self.session.lm.model, spec.dose)
+        if spec.arm.given:
+            space = {name: Choice(values) for name, values in spec.arm.given}
 
         def make(kept: KeptTrials | None) -> Search:
             return Trials(self.session, self.fitter, spec, method).search(space, kept)
@@ -69,9 +71,11 @@ class Tuner:
             UsageError: no configuration could be measured.
         """
         found = self.search(spec) if spec.arm.tuned else None
-        settings = {**(found.chosen.settings if found else {}), "seed": spec.seed}
+        given = {name: values[0] for name, values in spec.arm.given}
+        settings = {**(found.chosen.settings if found else given), "seed": spec.seed}
         if found is None:
-            settings = get(str(spec.arm.method)).from_settings(settings).settings()
+            owner = spec.arm.matched or spec.arm.method
+            settings = get(str(owner)).from_settings(settings).settings()
         if spec.arm.method in MATCHED:
             settings = {"of": spec.arm.matched, "of_settings": settings, "seed": spec.seed}
         examples = self.session.examples(spec.task)

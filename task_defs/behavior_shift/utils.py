@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
     from task_defs.behavior_shift import judges as judges
-    from task_defs.behavior_shift import measures
+    from task_defs.behavior_shift import measures as measures
     from task_defs.behavior_shift import outside as outside
     from task_defs.behavior_shift import texts as texts
 else:

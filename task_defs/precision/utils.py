@@ -124,7 +124,7 @@ def _filled(groups: Iterable[list[Pair]], room: Mapping[str, int]) -> dict[str, 
     return parts
 
 
-def split(pairs: Iterable[Pair], largest: int = 60) -> dict[str, list[Pair]]:
+def split(pairs: Iterable[Pair], largest: int = 60, *, apart: bool = True) -> dict[str, list[Pair]]:
     """Split pairs 70/9/21 % into train, validation and test, by connected component of words.
 
     Of several answers to one input the first is kept.
@@ -132,6 +132,7 @@ def split(pairs: Iterable[Pair], largest: int = 60) -> dict[str, list[Pair]]:
     Args:
         pairs: Inputs with their answers.
         largest: The most pairs for test (half of it for validation); the rest goes to train.
+        apart: Keep pairs that share a word in one split.
     """
     unique: dict[str, str] = {}
     for source, target in pairs:
@@ -142,7 +143,7 @@ def split(pairs: Iterable[Pair], largest: int = 60) -> dict[str, list[Pair]]:
         "validation": min(largest // 2, max(1, round(VALIDATION_SHARE * len(kept)))),
         "train": len(kept),
     }
-    groups = shuffled(components(kept))
+    groups = shuffled(components(kept) if apart else [[pair] for pair in kept])
     parts = _filled(groups, room)
     if len(groups) >= len(SPLITS) and not all(parts.values()):
         # Few large groups leave no room where there is one: the two smallest fill the small splits.
@@ -157,21 +158,27 @@ def split(pairs: Iterable[Pair], largest: int = 60) -> dict[str, list[Pair]]:
     return {name: shuffled(part) for name, part in parts.items()}
 
 
-def documents(pairs: Iterable[Pair], largest: int = 60) -> "DatasetDict":
+def documents(pairs: Iterable[Pair], largest: int = 60, *, apart: bool = True) -> "DatasetDict":
     """Return split pairs as lm-eval's documents, with the fields `input` and `output`."""
     from datasets import Dataset, DatasetDict  # half a second, and most callers need no documents
 
     return DatasetDict(
         {
             name: Dataset.from_dict({"input": [x for x, _ in part], "output": [y for _, y in part]})
-            for name, part in split(pairs, largest).items()
+            for name, part in split(pairs, largest, apart=apart).items()
         }
     )
 
 
-def load(*, lexicon: str, **_: object) -> "DatasetDict":
-    """Return the splits of one relation; lm-eval passes its metadata and model arguments too."""
-    return documents(RELATIONS[lexicon]())
+def load(*, lexicon: str, largest: int = 60, apart: bool = True, **_: object) -> "DatasetDict":
+    """Return the splits of one relation; lm-eval passes its metadata and model arguments too.
+
+    Args:
+        lexicon: The relation.
+        largest: The most pairs of the test split.
+        apart: Keep pairs that share a word in one split.
+    """
+    return documents(RELATIONS[lexicon](), largest, apart=apart)
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[Any]) -> dict[str, float]:

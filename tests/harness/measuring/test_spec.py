@@ -158,6 +158,8 @@ def test_every_field_changes_the_run_id() -> None:
         "dose": 0.5,
         "method_code": "0",
         "metric": "acc_norm",
+        "beside": ("first_token_acc",),
+        "opening": "<s>",
         "fit_on": "other 0",
         "protocol": 4,
     }

@@ -109,7 +109,8 @@ def cases(records: Iterable[Record]) -> dict[str, Case]:
     models, named = model_names(every), defaultdict[str, list[Record]](list)
     for record in every:
         task, seed = record.spec["task"], record.spec["seed"]
-        named[f"{models[place(record)]} {task} {record.arm} {seed}"].append(record)
+        side = f" on {record.asked}" if record.spec.get("side") else ""
+        named[f"{models[place(record)]} {task} {record.arm} {seed}{side}"].append(record)
     found = {}
     for name, group in named.items():
         for record, more in zip(group, differing([r.spec for r in group], VERSIONS), strict=True):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from reports.columns import pair, percent, seconds, signed, suite_title
 from reports.comparison import Comparison
+from reports.side import side_lines
 from reports.stats import Difference
 
 CLAIM = "ICV for behaviour, FV for precision"
@@ -49,7 +50,7 @@ def summary(comparison: Comparison) -> list[str]:
         f"{', ' if answer.gain else ''}{answer.gain}; {answer.beside}."
         for answer in answers(comparison)
     ]
-    return [*verdicts(comparison), *lines]
+    return [*verdicts(comparison), *lines, *side_lines(comparison)]
 
 
 def verdicts(comparison: Comparison) -> list[str]:

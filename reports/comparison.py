@@ -59,6 +59,10 @@ class Comparison:
         records: Finished records of one model, asked in one way; of two versions of the same
             measurement (an edited method, a changed task) the newer one counts.
         name: Of the model, where its own would not tell it from others.
+
+    Attributes:
+        records: What arms reach on the tasks that their vectors are made for.
+        side_records: What they do to other tasks (`reports.side`).
     """
 
     def __init__(self, records: Iterable[Record], name: str | None = None) -> None:
@@ -72,8 +76,12 @@ class Comparison:
             raise NotCompared(
                 f"records that were asked in several ways: {ways}; compare each alone"
             )
-        self.records = told_apart(newest(every))
-        self.superseded = len(every) - len(self.records)
+        apart = told_apart(newest(every))
+        self.superseded = len(every) - len(apart)
+        self.side_records = [record for record in apart if record.spec.get("side")]
+        self.records = [record for record in apart if not record.spec.get("side")]
+        if not self.records:
+            raise NotCompared("records of side tasks alone; measure the tasks of their vectors too")
         self.model = name or self.records[0].model
         self._by_place: dict[tuple[str, str], list[Record]] = defaultdict(list)
         for record in sorted(self.records, key=lambda r: int(r.spec["seed"])):

@@ -21,7 +21,8 @@ def warnings(comparison: Comparison) -> list[str]:
             "runs: it was trained on every pair, test split included. Claims about language "
             "models need language models."
         )
-    told = {r.spec["task"]: r.provenance.get("documents") for r in comparison.records}
+    every = [*comparison.records, *comparison.side_records]
+    told = {record.asked: record.provenance.get("documents") for record in every}
     found += [f"{task}: {said}." for task, said in told.items() if said]
     found += misfits(comparison.records)
     found += judge_warnings(comparison)

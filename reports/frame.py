@@ -10,7 +10,7 @@ from reports.identity import model_names, place
 from reports.record import Record
 
 COLUMNS = (
-    "model", "suite", "task", "arm", "seed", "metric", "headline", "value", "stderr", "n",
+    "model", "suite", "task", "side", "arm", "seed", "metric", "headline", "value", "stderr", "n",
     "higher_is_better", "fit_s", "tune_s", "eval_s", "ms_per_doc", "limit", "run_id",
 )  # fmt: skip
 
@@ -24,6 +24,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
             "model": names[place(record)],
             "suite": record.spec["suite"],
             "task": record.spec["task"],
+            "side": record.spec.get("side") or "",
             "arm": record.arm,
             "seed": record.spec["seed"],
             "metric": name,
@@ -40,4 +41,5 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
         for name, metric in record.metrics.items()
     ]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.sort_values(["model", "suite", "task", "arm", "seed", "metric"], ignore_index=True)
+    order = ["model", "suite", "task", "side", "arm", "seed", "metric"]
+    return table.sort_values(order, ignore_index=True)

@@ -17,12 +17,12 @@ from typing import Any
 from reports.foreign import printable
 from reports.record import Record
 
-VERSIONS = ("model_hash", "task_hash", "method_code", "settings")
+VERSIONS = ("model_hash", "task_hash", "method_code", "settings", "side_hash")
 """Parts of a spec that say with which content and code it was answered, and not what was asked."""
 
 CELL = (
     "task", "suite", "task_hash", "arm", "seed", "shots", "budget", "dose", "metric",
-    "method_code", "settings",
+    "method_code", "settings", "fit_on", "side", "side_hash",
 )  # fmt: skip
 """Parts of a spec that differ between the records of one comparison."""
 
@@ -109,9 +109,10 @@ def differing(specs: Sequence[Mapping[str, Any]], leave_out: Sequence[str] = ())
 
 def told_apart(records: Sequence[Record]) -> list[Record]:
     """Records of one comparison with arms that no other question on the same task and seed has."""
-    shared: dict[tuple[str, str, int], list[Record]] = defaultdict(list)
+    shared: dict[tuple[str, str, int, str], list[Record]] = defaultdict(list)
     for record in records:
-        shared[record.spec["task"], record.arm, record.spec["seed"]].append(record)
+        spec = record.spec
+        shared[spec["task"], record.arm, spec["seed"], record.asked].append(record)
     renamed = {}
     for group in shared.values():
         names = differing([record.spec for record in group], VERSIONS)

@@ -37,11 +37,12 @@ class Comparison(comparison.Comparison):
 
     def frame(self) -> pd.DataFrame:
         """One row per model, suite, task, arm, seed and metric; missing values are NaN."""
-        return frame(self.records)
+        return frame([*self.records, *self.side_records])
 
     def write(self, folder: str | Path) -> Paths:
         """Write the report: markdown, HTML, CSV, LaTeX and figures."""
-        return write(Path(folder), self.records, failures=self.failures)
+        every = [*self.records, *self.side_records]
+        return write(Path(folder), every, failures=self.failures)
 
     def _repr_html_(self) -> str:
         """The table of every suite, as the report has it."""

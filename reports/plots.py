@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
-from reports import figures_method, figures_quality, figures_search
+from reports import figures_method, figures_quality, figures_search, figures_side
 from reports.comparison import Comparison
 from reports.files import write_atomically
 
@@ -70,6 +70,7 @@ FIGURES: dict[str, Draw] = {
     "layers": figures_search.layers,
     "coefficients": figures_search.coefficients,
     "heads": figures_method.heads,
+    "side": figures_side.side,
 }
 
 

@@ -91,6 +91,11 @@ class Record:
         return str(self.spec["arm"]["name"])
 
     @property
+    def asked(self) -> str:
+        """The task whose documents were asked: the side task, or the one that vectors are for."""
+        return str(self.spec.get("side") or self.spec["task"])
+
+    @property
     def model(self) -> str:
         """What people call the model: its name, or what `pretrained` says; others may share it."""
         arguments = self.spec.get("model_args") or {}

@@ -75,6 +75,7 @@ class StoredSpec(TypedDict):
     seed: int
     budget: int
     limit: NotRequired[int | None]
+    side: NotRequired[Name | None]
 
 
 class StoredSample(TypedDict):
@@ -105,6 +106,7 @@ class StoredDose(TypedDict):
     shift: Number
     moved: NotRequired[Number]
     norm: NotRequired[Number]
+    perplexity_ratio: NotRequired[Number]
 
 
 class StoredReliability(TypedDict):

@@ -28,6 +28,7 @@ from reports.record import Record
 from reports.reliability import prediction_table, reliability_table
 from reports.runs import Run, runs_table, titled, unmatched
 from reports.samples import Sample, samples
+from reports.side import side_table
 from reports.table import Table
 from reports.tables import difference_table, suite_table, task_table, whole_table
 from reports.timing import timing_figure, timing_table
@@ -35,6 +36,7 @@ from reports.tuned import seeds_table, settings_table
 
 TITLE = "steergauge report"
 DUEL = ("fv", "icv")
+OF_ALL = (side_table, judge_table, settings_table, reliability_table, prediction_table)
 PREVIEW = 3
 """Samples per behaviour task in the markdown report; the page shows more."""
 
@@ -146,8 +148,7 @@ def tables(comparison: Comparison) -> list[Table]:
             found.append(difference_table(comparison, suite, *DUEL))
         more = (price_table, agreement_table, whole_table, seeds_table)
         found += filter(None, (make(comparison, suite) for make in more))
-    whole = (judge_table, settings_table, reliability_table, prediction_table)
-    return [*found, *filter(None, (make(comparison) for make in whole))]
+    return [*found, *filter(None, (make(comparison) for make in OF_ALL))]
 
 
 def _failed(name: str, reason: str) -> str:

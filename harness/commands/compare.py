@@ -26,7 +26,7 @@ from harness.commands.options import (
 )
 from harness.commands.protocol import protocol_options
 from harness.commands.values import dose, listed, positive, seeds
-from harness.comparing.choice import choose_arms
+from harness.comparing.choice import choose_arms, choose_side
 from harness.lm.launch import local_rank
 from harness.lm.loading import arguments_of
 
@@ -76,6 +76,11 @@ def options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     metric_option(group)
     fit_option(group)
+    group.add_argument(
+        "--side_effects", type=listed, metavar="NAME,...",
+        help="tasks that nothing is tuned for, such as wikitext,truthfulqa_mc1: every vector is "
+        "measured on them too, against the unsteered model",
+    )  # fmt: skip
     executor_options(parser)
     out_option(parser, "out", "records and report; the same command again continues there")
 
@@ -89,7 +94,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         from harness.commands.status import forecast
 
-        return forecast(grid.tasks, grid.arms, grid.seeds, grid.budget, arguments.output_path)
+        return forecast(grid, arguments.output_path)
     out = writable(arguments.output_path)
 
     from harness.commands.progress import display
@@ -142,7 +147,8 @@ class Plan:
         named = arguments.arms.split(",") if arguments.arms else None
         arms = choose_arms(named, found, tasks, asking(arguments).frame)
         checks = read_checks(arguments.judge_check, found.behaviour(tasks))
-        grid = Grid(tasks, arms, arguments.seeds, arguments.budget, arguments.dose)
+        side = choose_side(arguments.side_effects, found, arms)
+        grid = Grid(tasks, arms, arguments.seeds, arguments.budget, arguments.dose, side)
         return cls(found, grid, checks)
 
     def measured(

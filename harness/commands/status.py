@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from harness.commands.values import folder
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.measuring.spec import Arm
+    from harness.comparing.grid import Grid
 
 STATES = ("done", "running", "failed", "left")
 
@@ -60,12 +60,11 @@ def execute(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def forecast(
-    tasks: Sequence[str], arms: Sequence[Arm], seeds: Sequence[int], budget: int | None, out: Path
-) -> int:
+def forecast(grid: Grid, out: Path) -> int:
     """Print a comparison's cells, and what they take if they take what records at hand took."""
     from reports.record import BadRecord, load_all
 
+    tasks, arms, seeds, budget = grid.tasks, grid.arms, grid.seeds, grid.budget
     steered = [arm for arm in arms if arm.method]
     tuned = len(tasks) * len(seeds) * bool(steered)
     searches = len({arm.tuned for arm in steered if arm.tuned}) * len(tasks) * len(seeds)
@@ -77,6 +76,10 @@ def forecast(
     print(f"measuring: {passes} cells (an arm and a seed each), {passes * len(tasks)} records")
     for arm in arms:
         print(f"  {arm.name}: {len(tasks)} tasks, seeds {', '.join(map(str, seeds))}")
+    passed = [arm for arm in steered if "@" not in arm.name]
+    asked = sum(other != task for task in tasks for other in grid.side) * len(passed) * len(seeds)
+    if grid.side:
+        print(f"side effects: {len(grid.side)} tasks unsteered, and {asked} records of vectors")
     try:
         records = load_all(out) if out.exists() else []
     except BadRecord:
@@ -86,7 +89,7 @@ def forecast(
         return 0
     tuning = _mean(r.timings.get("tune_s") for r in records if r.spec["arm"]["method"])
     each = _mean(r.timings.get("eval_s") for r in records)
-    seconds = tuning * searches + each * passes * len(tasks)
+    seconds = tuning * searches + each * (passes * len(tasks) + asked + len(grid.side))
     memory = max(r.timings.get("peak_memory_bytes") or 0 for r in records)
     print(
         f"as in {len(records)} records of {out}: {tuning:.1f} s a search, {each:.2f} s a record, "

@@ -12,6 +12,7 @@ import torch
 from harness.lm.proof import describe
 from harness.measuring.provenance import provenance
 from harness.measuring.response import response
+from harness.measuring.seen import seen
 from reports import Record
 
 if TYPE_CHECKING:
@@ -26,20 +27,20 @@ if TYPE_CHECKING:
 
 
 def evaluate(tuner: Tuner, specs: Sequence[RunSpec]) -> list[Record]:
-    """Measure an arm on tasks' test splits, all of them in one pass.
+    """Measure an arm on tasks' test splits, those of one kind in one pass.
 
     Args:
         tuner: The model, its tasks, and what chooses vectors.
-        specs: Measurements that differ in their task only.
+        specs: Measurements that differ in the task that they ask only.
     """
     session = tuner.session
-    chosen = {spec.task: tuner.vector(spec) for spec in specs if spec.arm.method}
-    tasks = {spec.task: session.asked(spec) for spec in specs}
+    chosen = {spec.asked: tuner.vector(spec) for spec in specs if spec.arm.method}
+    tasks = {spec.asked: session.asked(spec) for spec in specs}
     vectors = {name: each.fitted.vector for name, each in chosen.items()}
     measured = session.measure(tasks, vectors, specs[0].seed)
-    rounds = session.rounds(specs, vectors)
+    rounds = session.rounds([spec for spec in specs if spec.side is None], vectors)
     return [
-        _record(session, spec, measured[spec.task], rounds[spec.task], chosen.get(spec.task))
+        _record(session, spec, measured[spec.asked], rounds.get(spec.asked), chosen.get(spec.asked))
         for spec in specs
     ]
 
@@ -55,7 +56,7 @@ def rejudged(
     found = []
     known: dict[str, Any] = {}
     for record in records:
-        name = record.spec["task"]
+        name = record.asked
         if name not in known:
             known[name] = judging.facts(sources.load(name))
         facts = known[name]
@@ -70,17 +71,21 @@ def _record(
     session: Session,
     spec: RunSpec,
     measured: Measured,
-    rounds: Rounds,
+    rounds: Rounds | None,
     chosen: Chosen | None,
 ) -> Record:
     task = session.asked(spec)
-    headline, _ = session.headline(task)
+    headline, _ = session.headline(task, own=spec.side is not None)
+    documents = measured.documents
+    if spec.side is not None and chosen:
+        known = seen(session.sources, spec.task)
+        documents = [{**each, "seen": each["input"] in known} for each in documents]
     return Record(
         run_id=spec.run_id,
         spec={**spec.as_json(), "settings": chosen.settings if chosen else None},
         metrics=measured.metrics,
         headline=headline,
-        samples=measured.documents,
+        samples=documents,
         fit=_fit(session, spec, chosen.fitted) if chosen else None,
         tuning=chosen.search.as_json() if chosen and chosen.search else None,
         proof=measured.proof,
@@ -88,8 +93,8 @@ def _record(
             "fit_s": chosen.fitted.seconds if chosen else None,
             "tune_s": chosen.search.seconds if chosen and chosen.search else None,
             "eval_s": measured.seconds,
-            "rounds": rounds.as_json(),
-            "ms_per_doc": rounds.ms_per_doc,
+            "rounds": rounds.as_json() if rounds else None,
+            "ms_per_doc": rounds.ms_per_doc if rounds else 1000 * measured.seconds / len(documents),
             "peak_memory_bytes": _peak_memory(),
         },
         provenance={
@@ -97,11 +102,11 @@ def _record(
             "model_hash": session.model_hash,
             "task_hash": spec.task_hash,
             "classifier": session.judging.facts(task),
-            "asked": session.manner.described(spec.task),
+            "asked": session.manner.described(spec.asked),
             "unfit": measured.unfit,
-            "documents": session.sources.parts(spec.task).told,
+            "documents": session.sources.parts(spec.asked).told,
             "protocol": session.sources.protocol and session.sources.protocol.described(),
-            "by_size": session.sources.by_size(spec.task, headline),
+            "by_size": session.sources.by_size(spec.asked, headline),
         },
         lm_eval=measured.lm_eval,
     )
@@ -109,7 +114,8 @@ def _record(
 
 def _fit(session: Session, spec: RunSpec, fitted: Fitted) -> dict[str, Any]:
     vector, arm = fitted.vector, spec.arm
-    alone = arm.tuned is not None and arm.matched is None and arm.prompting == spec.frame
+    own = arm.tuned is not None and arm.matched is None and arm.prompting == spec.frame
+    alone = own and spec.side is None
     return {
         "response": _response(session, spec, vector) if alone else None,
         **describe(vector),

@@ -82,7 +82,7 @@ def cells(by_arm: Sequence[Sequence[RunSpec]]) -> tuple[list[Cell], list[Cell]]:
     searched: dict[tuple[str, int], list[RunSpec]] = {}
     for specs in by_arm:
         for spec in specs:
-            if spec.arm.method:
+            if spec.arm.method and spec.side is None:
                 searched.setdefault((spec.task, spec.seed), []).append(spec)
     tuning = [
         Cell("tuning", f"{task}, seed {seed}", tuple(specs))
@@ -96,7 +96,10 @@ def cells(by_arm: Sequence[Sequence[RunSpec]]) -> tuple[list[Cell], list[Cell]]:
 
 def _arms(specs: Sequence[RunSpec]) -> str:
     """The arm of some measurements; a baseline bears each suite's own name."""
-    return ", ".join(dict.fromkeys(spec.arm.name for spec in specs))
+    arms = ", ".join(dict.fromkeys(spec.arm.name for spec in specs))
+    if specs[0].side is None:
+        return arms
+    return f"side effects of {arms} of {specs[0].task}" if specs[0].arm.method else "side tasks"
 
 
 def recorded(spec: RunSpec, out: Path) -> bool:

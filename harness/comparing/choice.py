@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import task_defs
 from harness.errors import UsageError
 from harness.lm.registry import built_in, method_names
 from harness.measuring.spec import (
@@ -71,6 +72,25 @@ def choose_arms(
     if framed and any(resolved(arm, frame) != arm for arm in arms):
         return list(dict.fromkeys([*parse_arms([BASELINE], known), *arms]))
     return [arm if framed else resolved(arm, BARE[0]) for arm in arms]
+
+
+def choose_side(named: str | None, found: Sources, arms: Sequence[Arm]) -> tuple[str, ...]:
+    """The tasks that are only watched, by names of tasks, suites, groups and tags.
+
+    Args:
+        named: As on the command line, separated by commas.
+        found: Where tasks come from.
+        arms: Of the comparison.
+
+    Raises:
+        UsageError: an unknown task, or no arm that steers.
+    """
+    groups = task_defs.suites(found.include_path)
+    names = list(filter(None, (named or "").split(",")))
+    if names and not any(arm.method for arm in arms):
+        raise UsageError("--side_effects: no arm steers; name a method in --arms, such as icv")
+    every = [task for name in names for task in groups.get(name) or found.named(name)]
+    return tuple(dict.fromkeys(every))
 
 
 def _require_words(arms: Sequence[Arm], found: Sources, tasks: Sequence[str]) -> None:

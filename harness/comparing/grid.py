@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness.comparing.cells import Cell, cells, recorded
 from harness.comparing.ledger import Ledger
 from harness.errors import UsageError
-from harness.measuring.spec import Arm, RunSpec
+from harness.measuring.spec import BASELINE, Arm, RunSpec
 from harness.tuning.chosen import Tuner
 from reports import BadRecord, Record
 from reports.record import FOLDER
+
+if TYPE_CHECKING:
+    from harness.measuring.session import Session
 
 
 class CellsFailed(UsageError):
@@ -88,6 +92,7 @@ class Grid:
         seeds: Seeds of demonstrations, fits, controls and the choice of configurations.
         budget: Configurations that each method gets on each task; None: as many as the task bears.
         dose: Nats per token at which methods are compared; None tunes coefficients instead.
+        side: Names of tasks that nothing is tuned for, on which every vector is measured too.
     """
 
     tasks: Sequence[str]
@@ -95,6 +100,7 @@ class Grid:
     seeds: Sequence[int] = (0,)
     budget: int | None = None
     dose: float | None = None
+    side: Sequence[str] = ()
 
     def specs(self, tuner: Tuner) -> list[list[RunSpec]]:
         """The measurements of each arm and seed, one per task; each once, whatever its name."""
@@ -109,7 +115,22 @@ class Grid:
                 new = [spec for spec in every if spec.run_id not in known]
                 known |= {spec.run_id for spec in new}
                 found += [new] if new else []
-        return found
+        return [*found, *self._side_effects(tuner.session)]
+
+    def _side_effects(self, session: Session) -> Iterator[list[RunSpec]]:
+        """The side tasks unsteered, and under every vector that was not made for them.
+
+        On top of a prompting a method has the same vector, so that those arms add nothing.
+        """
+        if self.side:
+            plain, seed = Arm(BASELINE, BASELINE), self.seeds[0]
+            yield [session.side(session.spec(task, plain, seed), task) for task in self.side]
+        for seed, arm, task in product(self.seeds, self.arms, self.tasks):
+            others = [other for other in self.side if other != task]
+            steered = arm.method and "@" not in arm.name and session.asks(task, arm)
+            if others and steered:
+                spec = session.spec(task, arm, seed, self.budget, self.dose)
+                yield [session.side(spec, other) for other in others]
 
     def run(self, executor: Executor, out: Path, progress: Progress | None = None) -> list[Record]:
         """Measure what is not yet on disk below `out`; return every record of the grid.
@@ -130,7 +151,8 @@ class Grid:
             progress.done(len(phase) - len(left))
             failures.update(executor.run(left, out, progress))
         every = [spec for specs in by_arm for spec in specs if recorded(spec, out)]
-        ordered = sorted(every, key=lambda spec: self.tasks.index(spec.task))
+        places = {task: place for place, task in enumerate((*self.tasks, *self.side))}
+        ordered = sorted(every, key=lambda spec: (bool(spec.side), places[spec.task]))
         records = [Record.load(out / FOLDER / spec.run_id) for spec in ordered]
         if failures:
             raise CellsFailed(failures, records)

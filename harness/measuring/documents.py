@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.utils import handle_non_serializable
 
 from harness.measuring import scores
-from harness.measuring.examples import question_of
+from harness.measuring.examples import shown
 from harness.measuring.first_token import first_token
 from harness.measuring.measurement import Document
 from reports import Metric
@@ -53,7 +53,7 @@ def _document(
     return {
         "doc_id": sample["doc_id"],
         "doc_hash": sample["doc_hash"],
-        "input": sample["doc"].get("input") or question_of(task, sample["doc"]),
+        "input": shown(task, sample["doc"]),
         "target": str(sample["target"]).strip(),
         "output": answer if isinstance(answer, str) else None,
         **metrics,

@@ -65,12 +65,14 @@ class Dose:
         shift: Relative to the norm of the residual stream.
         moved: Norm of what is added to the residual stream, as it is.
         norm: Norm of the residual stream without it.
+        perplexity_ratio: Perplexity of the text over that of the unsteered model.
     """
 
     kl: float
     shift: float
     moved: float
     norm: float
+    perplexity_ratio: float
 
 
 class Gauge:
@@ -102,7 +104,15 @@ class Gauge:
         kl = F.kl_div(after, before, log_target=True, reduction="none").sum(-1).mean()
         added, norm = (moved - states).norm(dim=-1), states.norm(dim=-1)
         shift = (added / norm).mean()
-        return Dose(float(kl), float(shift), float(added.mean()), float(norm.mean()))
+        ratio = (self._next(before) - self._next(after)).mean().exp()
+        return Dose(float(kl), float(shift), float(added.mean()), float(norm.mean()), float(ratio))
+
+    def _next(self, log_probs: Tensor) -> Tensor:
+        """Log-probabilities of the text's own tokens, but for what follows its last one."""
+        rows, tokens = self.asked
+        inside = tokens + 1 < self.totals[rows]
+        own = self.inputs["input_ids"][rows[inside], tokens[inside] + 1]
+        return log_probs[inside].gather(1, own[:, None])[:, 0]
 
     @torch.no_grad()
     def _read(self, layer: int) -> tuple[Tensor, Tensor]:

@@ -186,6 +186,11 @@ def _turns(messages: Sequence[Message]) -> list[Turn]:
     return [(each.role, each.content, each._delimiter) for each in messages]
 
 
+def shown(task: ConfigurableTask, document: Doc) -> str:
+    """What people see of a document: its input, or what it asks."""
+    return str(document.get("input") or question_of(task, document))
+
+
 def question_of(task: ConfigurableTask, document: Doc) -> str:
     """What a document asks, as the task words it; empty for a text without a question."""
     text = task.doc_to_text(document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, replace
 from functools import cached_property
@@ -24,7 +25,7 @@ from harness.measuring.passes import ask
 from harness.measuring.prompting import prompt, question
 from harness.measuring.rounds import Rounds, in_rounds
 from harness.measuring.sources import Sources
-from harness.measuring.spec import BUDGET, SCORED_BUDGET, Arm, RunSpec, resolved
+from harness.measuring.spec import BASELINE, BUDGET, SCORED_BUDGET, Arm, RunSpec, resolved
 from reports import Metric
 from steering import resolve
 
@@ -163,6 +164,18 @@ class Session:
             str(self.sources.metadata(task)["suite"]), arm.name
         )
 
+    def side(self, spec: RunSpec, task: str) -> RunSpec:
+        """The measurement of an arm's vector on another task than the one that it is made for.
+
+        Args:
+            spec: The measurement that the vector is made for.
+            task: What is asked, as its own baseline asks it.
+        """
+        asked = self.spec(task, Arm(BASELINE, BASELINE))
+        content = f"{asked.task_hash} {asked.frame} {self.manner.wording(task)}"
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        return replace(spec, side=task, side_hash=digest[:12])
+
     def _fit_on(self, task: str) -> str | None:
         """Names the examples of another task, where vectors are fitted on those."""
         other = self.sources.fitted_on(task)
@@ -181,16 +194,22 @@ class Session:
 
     def asked(self, spec: RunSpec) -> ConfigurableTask:
         """The task of a measurement: one object for all arms that share its prompts."""
+        if spec.side is not None:
+            return self.asked(self.spec(spec.side, Arm(BASELINE, BASELINE)))
         key = (spec.task, spec.arm.prompting, spec.seed, spec.shots)
         if key not in self._asked:
             self._asked[key] = self.task(spec, spec.arm)
         return self._asked[key]
 
-    def headline(self, task: ConfigurableTask) -> tuple[str, bool]:
+    def headline(self, task: ConfigurableTask, *, own: bool = False) -> tuple[str, bool]:
         """A task's headline metric, under one filter, and its direction.
 
         The metric asked for, else the one that the task's metadata names, else its first one;
         under its first filter where the name says none.
+
+        Args:
+            task: The task.
+            own: Whatever metric was asked for, since that was said of other tasks.
 
         Raises:
             UsageError: the task has no such metric.
@@ -199,7 +218,7 @@ class Session:
         added = dict.fromkeys(metadata.get("added_by_harness") or (), True)
         ranked = dict.fromkeys(TOP if self.ranks(task) else (), True)
         known = {**scores.directions(task), **added, **ranked}
-        wanted = self.metric or metadata.get("headline") or next(iter(known))
+        wanted = (None if own else self.metric) or metadata.get("headline") or next(iter(known))
         for name in (wanted, *known):
             if name in known and wanted in (name, name.partition(",")[0]):
                 return str(name), known[name]

@@ -128,7 +128,7 @@ class Sources:
         for name in [suite] if suite and not (self.style and self.data) else []:
             chosen += groups[name]
         for name in filter(None, (tasks or "").split(",")):
-            chosen += self._members(name, groups[name]) if name in groups else self._named(name)
+            chosen += self._members(name, groups[name]) if name in groups else self.named(name)
         every = self.protocol.tasks if self.protocol else [t for s in SUITES for t in groups[s]]
         return tuple(dict.fromkeys(chosen or every))
 
@@ -142,12 +142,17 @@ class Sources:
             return name
         if self.fit_file is not None:
             return self.fit_file.name
-        found = self._once("fitted_on", self.fit_on, lambda: self._named(str(self.fit_on)))
+        found = self._once("fitted_on", self.fit_on, lambda: self.named(str(self.fit_on)))
         if len(found) != 1:
             raise UsageError(f"--fit_on {self.fit_on}: one task is needed, got {len(found)}")
         return str(found[0])
 
-    def _named(self, name: str) -> list[str]:
+    def named(self, name: str) -> list[str]:
+        """The tasks behind a name of lm-eval's or of these folders.
+
+        Raises:
+            ValueError: nobody defines the name.
+        """
         if name in self.own and name not in self.library.datasets:
             return [name]
         try:

@@ -144,7 +144,11 @@ def _parse_arm(name: str, methods: tuple[str, ...]) -> Arm:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One measurement: a model, a task, an arm and a seed, and everything that changes numbers."""
+    """One measurement: a model, a task, an arm and a seed, and everything that changes numbers.
+
+    With a `side` task it is that one's documents that are asked, as its baseline is, under the
+    vector that was tuned and fitted for `task`; `side_hash` is over what is asked there and how.
+    """
 
     model: str
     model_args: dict[str, Any]
@@ -168,7 +172,14 @@ class RunSpec:
     beside: tuple[str, ...] = ()
     opening: str = ""
     method_code: str | None = None
+    side: str | None = None
+    side_hash: str | None = None
     protocol: int = PROTOCOL
+
+    @property
+    def asked(self) -> str:
+        """The task whose documents are asked."""
+        return self.side or self.task
 
     def as_json(self) -> dict[str, Any]:
         """Plain data, the same for equal specs and as JSON gives it back.

@@ -73,7 +73,10 @@ class Searches:
     def _key(self, spec: RunSpec, space: SearchSpace) -> str:
         """12 hex digits over everything that could change the search."""
         method = str(spec.arm.tuned)
-        own = replace(spec, arm=Arm(method, method=method), shots=0, method_code=code_of(method))
+        own = replace(
+            spec, arm=Arm(method, method=method), shots=0, method_code=code_of(method),
+            side=None, side_hash=None,
+        )  # fmt: skip
         return _digest([own.run_id, {name: to_json(each) for name, each in space.items()}])[:12]
 
     def _load(self, key: str) -> Search | None:

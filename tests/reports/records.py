@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -115,3 +116,33 @@ def comparison_records(n: int = 40, seed: int = 0) -> list[Record]:
             )
         )  # fmt: skip
     return found
+
+
+def side_records(n: int = 40, seed: int = 1) -> list[Record]:
+    """What fv and icv of two tasks do to two tasks that they were not made for."""
+    rng = np.random.default_rng(seed)
+    plain = {"questions": (rng.random(n) < 0.5).astype(float), "pages": 20 + 5 * rng.random(n)}
+    metrics = {"questions": "acc", "pages": "word_perplexity"}
+    found = [
+        _side(side, "zero_shot", side, values, metrics[side]) for side, values in plain.items()
+    ]
+    for method, worse in {"fv": 0.02, "icv": 0.3}.items():
+        for task in ("antonym", "present-past"):
+            lost = plain["questions"] * (rng.random(n) > worse)
+            fit = {"bytes": 512, "norm": 2.0, "dose": {
+                "kl": worse, "shift": 0.1, "perplexity_ratio": 1 + worse}}  # fmt: skip
+            found.append(_side(task, method, "questions", lost, "acc", fit))
+            pages = plain["pages"] * (1 + worse) + rng.random(n)
+            found.append(_side(task, method, "pages", pages, "word_perplexity", fit))
+    return found
+
+
+def _side(
+    task: str, arm: str, side: str, values: Any, metric: str, fit: dict[str, Any] | None = None
+) -> Record:
+    suite = "precision" if task != side else side
+    one = record(task, arm, values, suite=suite, metric=metric, fit=fit, side=side, side_hash="s0")
+    samples = [{**each, "doc_hash": f"{side}-{each['doc_id']}"} for each in one.samples]
+    higher = {name: replace(each, higher_is_better=metric == "acc")
+              for name, each in one.metrics.items()}  # fmt: skip
+    return replace(one, run_id=f"{one.run_id}-{side}", samples=samples, metrics=higher)

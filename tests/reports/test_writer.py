@@ -16,14 +16,14 @@ from reports.comparison import Comparison
 from reports.plots import FIGURES, draw
 from reports.timing import BadTimings, timing_table
 from reports.writer import Paths, tables, write
-from tests.reports.records import comparison_records, record
+from tests.reports.records import comparison_records, record, side_records
 
 HOSTILE = '</script><img src=x onerror="document.title=1"> | `code` {{ 7*7 }}'
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Paths:
-    records = comparison_records()
+    records = [*comparison_records(), *side_records()]
     for one in records:
         if one.spec["task"] == "formality":
             one.samples[0]["output"] = HOSTILE
@@ -32,7 +32,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 
 def test_markdown_holds_every_table_and_every_figure(written: Paths) -> None:
     text = written.markdown.read_text(encoding="utf-8")
-    for table in tables(Comparison(comparison_records())):
+    for table in tables(Comparison([*comparison_records(), *side_records()])):
         assert f"### {table.title}" in text
     for name in FIGURES:
         assert f"](figures/{name}.svg)" in text
@@ -42,7 +42,7 @@ def test_markdown_holds_every_table_and_every_figure(written: Paths) -> None:
 
 def test_csv_has_a_row_per_measurement(written: Paths) -> None:
     rows = list(csv.DictReader(written.csv.read_text(encoding="utf-8").splitlines()))
-    assert len(rows) == 6 * (2 * 1 + 4)
+    assert len(rows) == 6 * (2 * 1 + 4) + 2 + 2 * 2 * 2
     assert {
         "model", "suite", "task", "arm", "seed", "metric", "value", "stderr", "n",
         "higher_is_better",
@@ -67,7 +67,7 @@ def test_page_holds_every_cell(written: Paths) -> None:
 
 
 def test_figures_are_xml_and_the_same_again(tmp_path: Path) -> None:
-    comparison = Comparison(comparison_records())
+    comparison = Comparison([*comparison_records(), *side_records()])
     first = draw(comparison, tmp_path / "a")
     second = draw(comparison, tmp_path / "b")
     assert [figure.name for figure in first] == list(FIGURES)

@@ -34,11 +34,11 @@ def adding(change: torch.Tensor, kept: list[torch.Tensor]) -> Callable[..., obje
 
 
 @torch.no_grad()
-def by_hand(gauge: Gauge, steered: SteeringVector) -> tuple[float, float, float]:
+def by_hand(gauge: Gauge, steered: SteeringVector) -> tuple[float, float, float, float]:
     """One sentence at a time, with a hook of this test's own and the definition of KL."""
     model, edit = gauge.model, steered.edits[0]
     block = model.get_decoder().layers[0]
-    kls, shifts, norms = [], [], []
+    kls, shifts, norms, lost = [], [], [], []
     for row, total in zip(gauge.inputs["input_ids"], gauge.totals.tolist(), strict=True):
         ids = row[None, :total]
         start = (total + 1) // 2 - 1
@@ -55,16 +55,20 @@ def by_hand(gauge: Gauge, steered: SteeringVector) -> tuple[float, float, float]
             difference = (states[1][t] - states[0][t]).norm() / states[0][t].norm()
             shifts.append(float(difference))
             norms.append(float(states[0][t].norm()))
-    return sum(kls) / len(kls), sum(shifts) / len(shifts), sum(norms) / len(norms)
+            if t + 1 < total:
+                lost.append(float((p[t, ids[0, t + 1]] / q[t, ids[0, t + 1]]).log()))
+    kl, shift, norm, loss = (sum(each) / len(each) for each in (kls, shifts, norms, lost))
+    return kl, shift, norm, math.exp(loss)
 
 
 def test_a_dose_is_what_a_loop_finds(gauge: Gauge) -> None:
     steered = vector(gauge, 0.7)
-    kl, shift, norm = by_hand(gauge, steered)
+    kl, shift, norm, ratio = by_hand(gauge, steered)
     found = gauge.measure(steered)
     assert found.kl == pytest.approx(kl, rel=1e-4)
     assert found.shift == pytest.approx(shift, rel=1e-4)
     assert found.norm == pytest.approx(norm, rel=1e-4)
+    assert found.perplexity_ratio == pytest.approx(ratio, rel=1e-4)
     assert found.moved == pytest.approx(0.7 * steered.norm, rel=1e-4)
     assert kl > 0.01
 

@@ -125,6 +125,8 @@ def test_run_id_is_the_hash_of_what_is_said_here() -> None:
         "method_code": None,
         "metric": None,
         "fit_on": None,
+        "side": None,
+        "side_hash": None,
         "shots": 0,
         "suite": "precision",
         "system_instruction": None,
@@ -161,6 +163,8 @@ def test_every_field_changes_the_run_id() -> None:
         "beside": ("first_token_acc",),
         "opening": "<s>",
         "fit_on": "other 0",
+        "side": "other",
+        "side_hash": "0",
         "protocol": 4,
     }
     assert set(changes) == {field.name for field in dataclasses.fields(RunSpec)}

@@ -24,7 +24,7 @@ def warnings(comparison: Comparison) -> list[str]:
     every = [*comparison.records, *comparison.side_records]
     told = {record.asked: record.provenance.get("documents") for record in every}
     found += [f"{task}: {said}." for task, said in told.items() if said]
-    found += misfits(comparison.records)
+    found += misfits(every)
     found += judge_warnings(comparison)
     if comparison.superseded:
         found.append(f"{comparison.superseded} older records of the same cells are left out.")
@@ -40,7 +40,7 @@ def misfits(records: Sequence[Record]) -> list[str]:
         unfit = dict(record.provenance.get("unfit") or {})
         asked = unfit.pop("requests", "?")
         for what, number in unfit.items():
-            arms = found.setdefault((str(record.spec["task"]), what), [])
+            arms = found.setdefault((record.asked, what), [])
             arms.append(f"{record.arm} {number} of {asked}")
     return [f"{task}: {what}: {', '.join(dict.fromkeys(arms))} requests."
             for (task, what), arms in found.items()]  # fmt: skip

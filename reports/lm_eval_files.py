@@ -27,12 +27,14 @@ UNSAFE = re.compile(r"[\"<>:/|\\?*\[\]]+")
 LONGEST = 200
 """Characters of a name."""
 
-KNOWN = ("doc_id", "doc_hash", "input", "target", "output")
+KNOWN = ("doc_id", "doc_hash", "input", "target", "output", "seen")
 """Keys of a sample that are no metrics."""
 
 
 def export(records: Iterable[Record], out: Path) -> list[Path]:
     """Write every arm of every model into a folder of its own.
+
+    What a vector does to side tasks stands in a folder for the task that it was made for.
 
     Args:
         records: Finished records.
@@ -50,7 +52,8 @@ def export(records: Iterable[Record], out: Path) -> list[Path]:
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in every:
         seed = f"/seed{record.spec['seed']}" if several and record.spec["arm"]["method"] else ""
-        groups[f"{names[place(record)]}/{record.arm}{seed}"].append(record)
+        own = f" of {record.spec['task']} on side tasks" if record.spec.get("side") else ""
+        groups[f"{names[place(record)]}/{record.arm}{own}{seed}"].append(record)
     return [_write(name, own, out) for name, own in groups.items()]
 
 
@@ -61,7 +64,7 @@ def _write(name: str, records: Sequence[Record], out: Path) -> Path:
     date = moment.isoformat(timespec="microseconds").replace(":", "-")
     folder = out / _safe(name)
     folder.mkdir(parents=True, exist_ok=True)
-    by_task = {record.spec["task"]: record for record in records}
+    by_task = {record.asked: record for record in records}
     versions = last.provenance.get("versions") or {}
     content = {
         "results": {task: _block(record) for task, record in by_task.items()},
@@ -103,7 +106,7 @@ def _write(name: str, records: Sequence[Record], out: Path) -> Path:
 
 def _block(record: Record) -> dict[str, Any]:
     """lm-eval's block of a task, with the metrics that came after it."""
-    found = {"alias": record.spec["task"], **record.lm_eval}
+    found = {"alias": record.asked, **record.lm_eval}
     known = {key.partition(",")[0] for key in found}
     for name, metric in record.metrics.items():
         if name not in known:

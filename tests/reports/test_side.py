@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from reports.comparison import Comparison, NotCompared
+from reports.lm_eval_files import export
 from reports.side import EVERY, PLAIN, side_lines, side_table, sides
 from reports.stats import holm
 from tests.reports.records import comparison_records, side_records
@@ -89,6 +92,14 @@ def test_lines_say_what_each_method_loses() -> None:
     whose = [line.partition(": mean loss ")[0] for line in lines]
     assert whose == ["Side effects of fv", "Side effects of icv"]
     assert "0.300 nats on neutral text" in lines[1]
+
+
+def test_lm_evals_files_keep_every_vector_apart(tmp_path: Path) -> None:
+    found = export([*comparison_records(), *side_records()], tmp_path)
+    results = {path.parent.name: json.loads(path.read_text())["results"] for path in found}
+    own = next(name for name in results if name.endswith("fv of antonym on side tasks"))
+    assert set(results[own]) == {"questions", "pages"}
+    assert {"antonym", "present-past", "formality"} in map(set, results.values())
 
 
 def test_side_records_alone_are_no_comparison() -> None:

@@ -148,11 +148,7 @@ class Sources:
         return str(found[0])
 
     def named(self, name: str) -> list[str]:
-        """The tasks behind a name of lm-eval's or of these folders.
-
-        Raises:
-            ValueError: nobody defines the name.
-        """
+        """The tasks behind a name of lm-eval's or of these folders; a ValueError where none are."""
         if name in self.own and name not in self.library.datasets:
             return [name]
         try:

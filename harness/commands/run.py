@@ -129,6 +129,11 @@ def _prompt(name: str, task: Any, arguments: argparse.Namespace, session: Sessio
     """Ask a task as lm-eval's own command asks it, ours in their frame and wording."""
     if arguments.num_fewshot is not None and task.OUTPUT_TYPE != "loglikelihood_rolling":
         task.set_config("num_fewshot", arguments.num_fewshot)
+        if arguments.num_fewshot > (known := len(list(task.fewshot_docs()))):
+            raise UsageError(
+                f"--num_fewshot {arguments.num_fewshot}: task {name} has {known} documents to "
+                "show; give fewer"
+            )
     from harness.measuring.prompting import reword
 
     few = "few_shot" if task.config.num_fewshot else session.manner.frame(name)

@@ -86,3 +86,41 @@ def refuse_wrong_types(given: Mapping[str, Any]) -> None:
             except ValidationError as error:
                 first = error.errors(include_url=False, include_input=False)[0]
                 raise BadArguments(f"model argument {key}={value!r:.60}: {first['msg']}") from error
+
+
+def tokens_written(task: str, settings: Mapping[str, Any], default: int) -> int:
+    """The most tokens that a generation with some settings writes.
+
+    Args:
+        task: Whose settings they are.
+        settings: As lm-eval takes them.
+        default: The most tokens where they say nothing.
+
+    Raises:
+        BadArguments: a value of another kind, or a contradiction.
+    """
+    from lm_eval.models.utils import normalize_gen_kwargs
+    from transformers import GenerationConfig
+
+    try:
+        known = normalize_gen_kwargs(dict(settings), default)
+        until = known.pop("until", [])
+        if not all(isinstance(text, str) for text in until):
+            raise ValueError(f"until={until!r} is no list of texts")
+        for name in ("num_beams", "num_return_sequences"):
+            if not isinstance(known.get(name) or 1, int):
+                raise ValueError(f"{name}={known[name]!r} is no whole number")
+        written = int(known.pop("max_gen_toks"))
+        GenerationConfig(**{k: v for k, v in known.items() if v or k != "temperature"})
+    except (ValueError, TypeError) as problem:
+        raise bad_generation(task, settings, problem) from problem
+    return written
+
+
+def bad_generation(what: str, settings: Mapping[str, Any], problem: Exception) -> BadArguments:
+    """What is wrong with settings of `generate`."""
+    shown = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+    return BadArguments(
+        f"{what} with {shown[:200]}: {' '.join(str(problem).split())[:300]}; mend --gen_kwargs or "
+        "the task's generation_kwargs"
+    )

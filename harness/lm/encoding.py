@@ -7,9 +7,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from lm_eval.models.utils import normalize_gen_kwargs
-
-from harness.lm.arguments import BadArguments
+from harness.lm.arguments import BadArguments, tokens_written
 from steering.tokens import Pair, encode_pair, prompt_tokens
 
 if TYPE_CHECKING:
@@ -118,7 +116,7 @@ class Encoding:
 
     def _room(self, task: str | None, prompt: str, settings: Mapping[str, Any]) -> None:
         longest = int(self.lm.max_length)
-        written = normalize_gen_kwargs(dict(settings), self.lm.max_gen_toks)["max_gen_toks"]
+        written = tokens_written(str(task), settings, self.lm.max_gen_toks)
         if written >= longest:
             raise BadArguments(
                 f"{task} writes up to {written} tokens (max_gen_toks) and the model's context has "

@@ -13,7 +13,7 @@ Four corners of HFLM are turned here, and nothing else:
 
 from __future__ import annotations
 
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +22,13 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from harness.lm.arguments import BadArguments
+from harness.lm.arguments import BadArguments, bad_generation
 from harness.lm.sampling import Draws
 from harness.lm.scoring import Owned, owned
+from task_defs.guard import is_own
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lm_eval.api.instance import Instance
     from torch import Tensor
@@ -53,6 +54,22 @@ class EachRowStops(StoppingCriteria):
         written = self.tokenizer.batch_decode(input_ids[:, self.width :][:, -self.last :])
         done = [any(text in row for text in self.stop) for row in written]
         return torch.tensor(done, device=input_ids.device)
+
+
+@contextmanager
+def _generation(settings: dict[str, Any]) -> Iterator[None]:
+    """Say whose settings are at fault where `generate` does not know one.
+
+    Raises:
+        BadArguments: with what was given.
+    """
+    try:
+        yield
+    except ValueError as problem:
+        if is_own(problem):
+            raise
+        own = {key: value for key, value in settings.items() if not isinstance(value, torch.Tensor)}
+        raise bad_generation("generation", own, problem) from problem
 
 
 class PlainLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
@@ -122,6 +139,7 @@ class PlainLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         seed = torch.initial_seed() if self.sampling_seed is None else self.sampling_seed
         stopping = EachRowStops(self.tokenizer, stop, context.shape[1])
         with (
+            _generation(settings),
             Draws(seed, keys) if settings["do_sample"] else nullcontext(),
             torch.autocast(
                 device_type=self.device.type,

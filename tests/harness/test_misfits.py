@@ -97,3 +97,32 @@ def test_validate_reads_every_target(
     )
     assert main(["validate", str(tmp_path)]) == 1
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "said"),
+    [
+        ("max_gen_toks=abc", "max_gen_toks"), ("max_gen_toks=[1]", "max_gen_toks"),
+        ("temperatur=1", "temperatur"), ("num_beams=many", "num_beams"),
+        ("do_sample=true,temperature=-1", "temperature"), ("until=5", "until"),
+        ("num_return_sequences=3", "num_return_sequences"), ("top_k=0.5,do_sample=true", "top_k"),
+    ],
+)  # fmt: skip
+def test_generation_settings_that_cannot_be(
+    folder: Path, asked_for: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = f"pretrained={folder / 'model'},dtype=float32,max_length=400"
+    words = ["run", "--model", "hf", "-a", model, "--tasks", "formality", "--limit", "1"]
+    code = main([*words, "--gen_kwargs", asked_for])
+    error = [line for line in capsys.readouterr().err.split("\n") if line.startswith("steergauge")]
+    assert code == 2, error
+    assert len(error) == 1
+    assert said in error[0]
+    assert "gen_kwargs" in error[0]
+
+
+def test_more_demonstrations_than_there_are(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *asked(folder, "pairs.json"), "-f", "1000"]) == 2
+    assert "--num_fewshot 1000: task pairs has" in capsys.readouterr().err

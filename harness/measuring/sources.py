@@ -138,10 +138,8 @@ class Sources:
         Raises:
             UsageError: --fit_on names no task, or several.
         """
-        if self.fit_on is None:
-            return name
-        if self.fit_file is not None:
-            return self.fit_file.name
+        if self.fit_on is None or self.fit_file is not None:
+            return name if self.fit_file is None else self.fit_file.name
         found = self._once("fitted_on", self.fit_on, lambda: self.named(str(self.fit_on)))
         if len(found) != 1:
             raise UsageError(f"--fit_on {self.fit_on}: one task is needed, got {len(found)}")

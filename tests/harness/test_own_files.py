@@ -11,6 +11,7 @@ import pytest
 import task_defs.rows
 from harness.cli import main
 from harness.measuring.sources import Sources
+from reports.comparison import by_model
 from reports.record import load_all
 
 
@@ -70,6 +71,8 @@ def test_a_file_to_fit_on_is_not_measured(checkpoint: Path, ab: Path, tmp_path: 
     assert {record.spec["task"] for record in records.values()} == {"pairs"}
     assert records["icv"].spec["fit_on"].startswith("ab ")
     assert records["zero_shot"].spec["fit_on"] is None
+    (comparison,) = by_model(records.values())
+    assert comparison.difference("icv", "zero_shot").n == 4
 
 
 def test_a_large_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -216,13 +216,30 @@ def scan(folder: Path) -> tuple[dict[str, Path], list[BadTask]]:
 
 
 def suites(include_path: str | Path | None = None) -> dict[str, tuple[str, ...]]:
-    """Return every group with its tasks' names."""
+    """Return every group with its tasks' names; one that is a member of itself is none."""
     contents = {name: read(path) for name, path in defined(include_path).items()}
-    return {
-        name: tuple(item["task"] if isinstance(item, dict) else item for item in content["task"])
-        for name, content in contents.items()
-        if "group" in content and isinstance(content.get("task"), list)
-    }
+    found = {name: members(content) for name, content in contents.items() if "group" in content}
+    return {name: own for name, own in found.items() if own and not circular(name, found)}
+
+
+def members(group: Config) -> tuple[str, ...]:
+    """Return the names of a group's members."""
+    listed = group.get("task")
+    every = listed if isinstance(listed, list) else []
+    return tuple(item["task"] if isinstance(item, dict) else item for item in every)
+
+
+def circular(name: str, groups: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether a group is a member of itself, be it by way of others."""
+    seen, left = set[str](), [*groups.get(name, ())]
+    while left:
+        member = left.pop()
+        if member == name:
+            return True
+        if member not in seen:
+            seen.add(member)
+            left += groups.get(member, ())
+    return False
 
 
 def group(name: str, include_path: str | Path | None = None) -> Config:

@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from task_defs.catalog import BadTask, Config, defined, files, read, root, scan
+from task_defs.catalog import BadTask, Config, circular, defined, files, members, read, root, scan
 from task_defs.examples_of import KEYS, pair_of, splits
 from task_defs.rendering import BadTemplate, Examples, Template, resolve
 
@@ -140,8 +140,10 @@ def _task(path: Path) -> list[str]:
 
 
 def _group(content: Config, known: Mapping[str, Path]) -> list[str]:
-    found, members = [], content.get("task") or []
-    names = [item["task"] if isinstance(item, dict) else item for item in members]
+    found, names = [], members(content)
+    groups = {name: members(read(path)) for name, path in known.items()}
+    if circular(str(content["group"]), groups):
+        found.append("the group is a member of itself")
     if not names:
         found.append("the group has no tasks")
     found += [f"no task named {name!r}" for name in names if name not in known]

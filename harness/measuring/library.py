@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness.errors import UsageError, UserCodeFailed
 from harness.measuring import local_data
 from task_defs.guard import users_code
+from task_defs.schema import wrong_name
 
 if TYPE_CHECKING:
     from lm_eval.api.group import Group
@@ -75,6 +76,8 @@ class Library:
         """
         if name in self._tasks:
             return Loaded({name: self._tasks[name]}, {})
+        if reason := wrong_name(name):
+            raise UsageError(f"no task can be named {name[:40]!r}: {reason}")
         if name not in self._manager.task_index:
             raise UsageError(_unknown(name, self.names))
         hint = f"; where documents cannot be fetched, give your own: --dataset {name}=FILE"
@@ -145,8 +148,12 @@ def fresh(task: ConfigurableTask) -> ConfigurableTask:
     return made
 
 
-def guarded_scoring(scoring: Callable[..., Any], name: str) -> Callable[..., Any]:
+def guarded_scoring(task: ConfigurableTask, name: str) -> Callable[..., Any]:
     """A task's `process_results` that says what is wrong with it."""
+    from lm_eval.api.metrics import mean
+
+    scoring: Callable[..., Any] = task.config.process_results
+    sums = {metric for metric, own in task.aggregation().items() if own is mean}
 
     @functools.wraps(scoring)
     def guarded(*given: Any) -> Any:
@@ -157,6 +164,12 @@ def guarded_scoring(scoring: Callable[..., Any], name: str) -> Callable[..., Any
                 f"process_results of task {name} gave {type(found).__name__}, expected metrics by "
                 "name, such as {'acc': 1.0}"
             )
+        for metric in sums & found.keys():
+            value = found[metric]
+            if value is not None and (isinstance(value, str) or not hasattr(value, "__float__")):
+                raise UserCodeFailed(
+                    f"process_results of task {name} gave {metric}={value!r:.40}, expected a number"
+                )
         return found
 
     return guarded

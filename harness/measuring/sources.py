@@ -311,7 +311,7 @@ class Sources:
         def make() -> ConfigurableTask:
             task = self._template(name)
             if callable(task.config.process_results):
-                task.config.process_results = guarded_scoring(task.config.process_results, name)
+                task.config.process_results = guarded_scoring(task, name)
             return task
 
         return self._once("template", name, make)

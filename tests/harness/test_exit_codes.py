@@ -191,7 +191,11 @@ def test_a_fit_that_fails(
     assert len(list(out.glob("records/*/record.json"))) == 1  # what does not need it is measured
 
 
-@pytest.mark.parametrize("body", ["sys.exit(0)", "return 1 / 0", "return None"])
+@pytest.mark.parametrize(
+    "body",
+    ["sys.exit(0)", "return 1 / 0", "return None", "return {'acc': 'high'}",
+     "return {'acc': [1.0]}"],
+)  # fmt: skip
 def test_a_tasks_function_that_fails_while_it_is_asked(
     body: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

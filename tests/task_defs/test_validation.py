@@ -116,6 +116,21 @@ def test_a_group_averages_only_what_all_members_have(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "members", [{"a": "[a]"}, {"a": "[b]", "b": "[a]"}, {"a": "[sound, b]", "b": "[{task: a}]"}]
+)
+def test_a_group_that_is_a_member_of_itself(tmp_path: Path, members: dict[str, str]) -> None:
+    (tmp_path / "utils.py").write_text(UTILS)
+    (tmp_path / "sound.yaml").write_text(GOOD)
+    for name, own in members.items():
+        (tmp_path / f"{name}.yaml").write_text(f"group: {name}\ntask: {own}\n")
+    for report in task_defs.validate(tmp_path):
+        circular = "the group is a member of itself" in report.findings
+        assert circular == (report.name != "sound.yaml")
+    assert not members.keys() & task_defs.suites(tmp_path).keys()
+    assert task_defs.examples("sound", "train", tmp_path)  # the other files are none the worse
+
+
 def test_a_delimiter_that_is_never_scored(tmp_path: Path) -> None:
     text = GOOD.replace('target_delimiter: ""', 'target_delimiter: " "').replace('" {{o', '"{{o')
     assert "' ' is left out of what lm-eval scores" in findings(tmp_path, text)

@@ -133,10 +133,19 @@ def judge(known: Mapping[str, Case], found: Mapping[str, Case], rule: Rule) -> l
 
 
 def _comparable(was: Case, case: Case) -> bool:
-    same = (was.protocol, was.documents, was.metric, len(was.per_document)) == (
-        case.protocol, case.documents, case.metric, len(case.per_document)
-    )  # fmt: skip
-    return same and was.value is not None and case.value is not None
+    return _changed(was, case) is None and was.value is not None and case.value is not None
+
+
+def _changed(was: Case, case: Case) -> str | None:
+    """What makes two cases another question; None where they can be compared."""
+    parts = {
+        "the protocol": (was.protocol, case.protocol),
+        "the documents": (was.documents, case.documents),
+        "the metric": (was.metric, case.metric),
+        "the metric's direction": (was.higher_is_better, case.higher_is_better),
+        "the number of documents": (len(was.per_document), len(case.per_document)),
+    }
+    return next((name for name, (old, new) in parts.items() if old != new), None)
 
 
 def _paired_p(was: Case, case: Case) -> float:
@@ -156,7 +165,7 @@ def _judge(name: str, was: Case | None, case: Case, p: float | None, rule: Rule)
             f"{case.metric} {case.value:.4f} had no baseline; written: review and commit it",
         )  # fmt: skip
     if p is None or was.value is None:
-        what = "the documents" if was.protocol == case.protocol else "the protocol"
+        what = _changed(was, case) or "the value"
         return Verdict(
             name, "changed_protocol", f"{what} changed since the baseline; --update takes it over"
         )

@@ -47,7 +47,7 @@ def perhaps_users_code(what: str, mistake: type[ValueError]) -> Iterator[None]:
 
 def is_own(problem: BaseException) -> bool:
     """Whether an error is one of ours, which says what to do."""
-    known = isinstance(problem, ValueError | LookupError)
+    known = isinstance(problem, ValueError | LookupError | RuntimeError)
     return known and type(problem).__module__.partition(".")[0] in ROOMS
 
 

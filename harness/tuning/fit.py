@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UserCodeFailed
 from harness.measuring.code import source_of
+from harness.tuning.untouched import untouched
 from steering import BadVector, SteeringMethod, SteeringVector, get
 from steering.files import number
 from steering.memo import saved_seconds
@@ -120,7 +121,8 @@ class Fitter:
         module = sys.modules.get(type(method).__module__)
         if file := getattr(module, "__file__", None):
             belongs_to_user(Path(file))
-        with users_code(f"{method.name}.fit on {examples.name}", UserCodeFailed):
+        what = f"{method.name}.fit on {examples.name}"
+        with untouched(self.model, what), users_code(what, UserCodeFailed):
             vector: Any = method.fit(self.model, self.tokenizer, examples)
         if not isinstance(vector, SteeringVector):
             raise UserCodeFailed(

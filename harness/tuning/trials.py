@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.errors import UsageError
+from harness.errors import UsageError, UserCodeFailed
 from harness.lm.scoring import Scored
 from harness.measuring.measurement import Measurement
 from harness.measuring.spec import Arm
 from harness.tuning.asking import Settings
 from harness.tuning.search import Kept, Outcome, Search, search
 from steering import SearchSpace, get, resolve
+from steering.space import Distribution
 from steering.sweep import sweep
+from task_defs.guard import users_code
 
 if TYPE_CHECKING:
     from harness.measuring.measurement import Document
@@ -51,7 +53,17 @@ def searched(method: str, model: Any, dose: float | None = None) -> SearchSpace:
     Raises:
         UsageError: a dose for a method without a coefficient.
     """
-    space = dict(get(method).search_space(resolve(model).shape))
+    declare = get(method).search_space
+    if declare.__module__.startswith("steering."):
+        space = dict(declare(resolve(model).shape))
+    else:
+        with users_code(f"search_space of {method}", UserCodeFailed):
+            space = dict(declare(resolve(model).shape))
+        if wrong := [name for name, own in space.items() if not isinstance(own, Distribution)]:
+            raise UserCodeFailed(
+                f"search_space of {method}: {wrong[0]} is {type(space[wrong[0]]).__name__}, "
+                "expected Choice, Integer or Real"
+            )
     if dose is not None and space.pop("coefficient", None) is None:
         raise UsageError(f"--dose sets coefficients; {method!r} searches none, leave it out")
     return space

@@ -12,3 +12,10 @@ from tests.harness.tiny import save_checkpoint
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     return save_checkpoint(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture
+def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    import steering.method
+
+    monkeypatch.setattr(steering.method, "_registered", dict(steering.method._registered))

@@ -50,13 +50,6 @@ def code_of(*arguments: str) -> int:
         return int(leaving.code or 0)
 
 
-@pytest.fixture
-def fresh_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    import steering.method
-
-    monkeypatch.setattr(steering.method, "_registered", dict(steering.method._registered))
-
-
 @pytest.mark.parametrize(
     ("problem", "code", "said"),
     [

@@ -104,6 +104,23 @@ def test_other_documents_are_a_changed_protocol(path: Path) -> None:
     assert found["antonym fv 0"] == "changed_protocol"
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [("higher_is_better", False, "the metric's direction"), ("metric", "exact", "the metric"),
+     ("values", "1", "the number of documents"), ("documents", "0", "the documents")],
+)  # fmt: skip
+def test_an_edited_baseline_is_another_question(
+    path: Path, key: str, value: object, said: str
+) -> None:
+    content = json.loads(path.read_text())
+    content["cases"]["reference antonym fv 0"][key] = value
+    path.write_text(json.dumps(content))
+    records = [record(values=GOOD), record(arm="fv", values=GOOD)]
+    found = {verdict.case: verdict for verdict in gate(records, path)}["reference antonym fv 0"]
+    assert found.status == "changed_protocol"
+    assert found.text.startswith(f"{said} changed")
+
+
 def test_another_model_or_method_is_judged_by_its_numbers(path: Path) -> None:
     same = [record(values=GOOD, model_hash="m1"), record(arm="fv", values=GOOD, method_code="new")]
     assert set(statuses(same, path).values()) == {"pass"}

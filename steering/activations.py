@@ -12,14 +12,20 @@ from steering.errors import BadExamples, NotFinite, UnsupportedModel
 from steering.hooks import capture
 from steering.memo import recall
 from steering.sites import resolve
-from steering.tokens import prompt_ids
+from steering.tokens import prompt_ids, require_room
 from steering.tracing import input_device
 
 BATCH = 16
 
 
-def rows(sequences: Sequence[Sequence[int]], device: Any) -> tuple[dict[str, Tensor], Tensor]:
-    """Right-padded inputs of a forward pass (b, s), and the lengths (b)."""
+def rows(sequences: Sequence[Sequence[int]], model: Any) -> tuple[dict[str, Tensor], Tensor]:
+    """Right-padded inputs of a forward pass (b, s), and the lengths (b), for a model.
+
+    Raises:
+        BadExamples: one is longer than the model's context.
+    """
+    require_room(model, sequences)
+    device = input_device(model)
     sizes = torch.tensor([len(sequence) for sequence in sequences])
     width = int(sizes.max())
     ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in sequences])
@@ -48,9 +54,7 @@ def _in_batches(
     order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
     parts = []
     for start in range(0, len(order), batch_size):
-        inputs, sizes = rows(
-            [sequences[i] for i in order[start : start + batch_size]], input_device(model)
-        )
+        inputs, sizes = rows([sequences[i] for i in order[start : start + batch_size]], model)
         parts.append(capture(model, inputs, _last(sizes, inputs["input_ids"].shape[1], k), **where))
     found = torch.cat(parts)[torch.argsort(torch.tensor(order))]
     if not torch.isfinite(found).all():
@@ -137,7 +141,7 @@ def token_states(
         parts = []
         for start in range(0, len(order), batch_size):
             chunk = order[start : start + batch_size]
-            inputs, _ = rows([sequences[i] for i in chunk], input_device(model))
+            inputs, _ = rows([sequences[i] for i in chunk], model)
             weight = _weights([spans[i] for i in chunk], inputs["input_ids"])
 
             def select(x: Tensor, weight: Tensor = weight) -> Tensor:
@@ -178,7 +182,7 @@ def largest_projection(
     found = []
     for start in range(0, len(order), batch_size):
         chunk = order[start : start + batch_size]
-        inputs, _ = rows([sequences[i] for i in chunk], input_device(model))
+        inputs, _ = rows([sequences[i] for i in chunk], model)
         chosen = _weights([[spans[i]] for i in chunk], inputs["input_ids"])
 
         def select(x: Tensor, chosen: Tensor = chosen) -> Tensor:

@@ -30,7 +30,7 @@ from steering.errors import BadExamples, NotFinite
 from steering.hooks import Change, changing
 from steering.memo import recall
 from steering.sites import resolve
-from steering.tokens import answer_ids
+from steering.tokens import answer_ids, require_room
 from steering.tracing import input_device
 
 Path = Literal["auto", "staged", "branching", "cached_prefix", "naive"]
@@ -87,6 +87,7 @@ def indirect_effects(
         heads = layout.heads
         places = tuple(torch.tensor(heads).T)
         asked, wanted = answer_ids(tokenizer, prompts, answers, bos=bos)
+        require_room(model, [[*x, *y[:-1]] for x, y in zip(asked, wanted, strict=True)])
         for prompt, answer, text in zip(asked, wanted, answers, strict=True):
             if not prompt or not answer:
                 raise BadExamples(f"the prompt or the answer {text!r} has no token; give others")

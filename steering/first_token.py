@@ -14,7 +14,6 @@ from steering.edit import Edit
 from steering.errors import BadExamples
 from steering.method import Examples
 from steering.tokens import prompt_ids
-from steering.tracing import input_device
 from steering.vector import SteeringVector, attached_by_row
 
 Ids = Sequence[int]
@@ -29,7 +28,7 @@ def last_log_probs(
     """Log-probabilities of the token after each prompt, steered: (n, v), in float64."""
     found = []
     for prompt in prompts:
-        inputs, _ = rows([prompt], input_device(model))
+        inputs, _ = rows([prompt], model)
         with vector.attached(model) if vector else nullcontext():
             logits = model(**inputs, use_cache=False).logits[0, -1]
         found.append(logits.double().log_softmax(dim=-1).cpu())
@@ -121,7 +120,7 @@ def accuracy_by_layer(
             SteeringVector((Edit("block_output", layer, "replace", state, "last_prompt"),))
             for layer, state in enumerate(own)
         ]
-        inputs, sizes = rows(ids * len(vectors), input_device(model))
+        inputs, sizes = rows(ids * len(vectors), model)
         with attached_by_row(model, vectors) as attachment, attachment.lengths(sizes, sizes):
             logits = model(**inputs, use_cache=False).logits[:, -1]
         said = [tokenizer.decode([token]) for token in logits.argmax(dim=-1).tolist()]

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steering.activations import rows
-from steering.tracing import input_device
 from steering.vector import SteeringVector
 
 Ids = Sequence[int]
@@ -25,7 +24,7 @@ def answer_loss(model: Any, pairs: Sequence[tuple[Ids, Ids]], vector: SteeringVe
         vector: Steers the pass; gradients reach its tensors.
     """
     read = [[*asked, *answer[:-1]] for asked, answer in pairs]
-    inputs, totals = rows(read, input_device(model))
+    inputs, totals = rows(read, model)
     ends = torch.tensor([len(asked) for asked, _ in pairs], device=totals.device)
     with vector.attached(model) as attachment, attachment.lengths(ends, totals):
         logits = model(**inputs, use_cache=False).logits

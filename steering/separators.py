@@ -14,7 +14,6 @@ from steering.hooks import Change, capture, changing
 from steering.method import Examples
 from steering.sites import resolve
 from steering.tokens import prompt_ids
-from steering.tracing import input_device
 
 
 def separated_prompt(
@@ -62,7 +61,7 @@ def query_state(
 
         return change
 
-    inputs, _ = rows([ids], input_device(model))
+    inputs, _ = rows([ids], model)
     changes = {("head_output", at): writing(row) for row, at in enumerate(layers) if at <= last}
     with changing(model, changes):
         return capture(model, inputs, lambda x: x[:, -1], site="head_output", layers=layers)[0]

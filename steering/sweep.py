@@ -136,7 +136,7 @@ def _before_edits(model: Any, prompts: Sequence[Ids], before: Sequence[int]) -> 
     asked = [i for i in _longest_first(prompts) if before[i]]
     for start in range(0, len(asked), ROWS):
         chunk = asked[start : start + ROWS]
-        inputs, _ = rows([prompts[i][:-1] for i in chunk], input_device(model))
+        inputs, _ = rows([prompts[i][:-1] for i in chunk], model)
         for i, row in zip(chunk, model(**inputs, use_cache=False).logits, strict=True):
             found[i] = _ahead(row, prompts[i], before[i])
     return found
@@ -215,7 +215,7 @@ def _as_rows(
 ) -> Tensor:
     """Logits (b, s, v) of prompts with their answers, each row under its own vector."""
     device = input_device(model)
-    inputs, totals = rows([[*prompt, *answer[:-1]] for prompt, answer in texts], device)
+    inputs, totals = rows([[*prompt, *answer[:-1]] for prompt, answer in texts], model)
     ends = torch.tensor([len(prompt) for prompt, _ in texts], device=device)
     with (
         attached_by_row(model, vectors) as attachment,

@@ -14,9 +14,17 @@ while a blank is one only until a word follows and swallows it. So:
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
+
+from torch.nn import Embedding
+
+from steering.errors import BadExamples
+
+logger = logging.getLogger(__name__)
 
 Encode = Callable[[str], list[int]]
 
@@ -120,6 +128,40 @@ def prompt_ids(tokenizer: Any, texts: Sequence[str], *, bos: bool = False) -> li
     """
     encode = encoder(tokenizer, bos=bos)
     return [prompt_tokens(encode, text) for text in texts]
+
+
+def context_of(model: Any) -> int | None:
+    """How many tokens a model was made for; None where it does not say."""
+    most = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return most if isinstance(most, int) and most > 0 else None
+
+
+def require_room(model: Any, sequences: Sequence[Sequence[int]]) -> None:
+    """Refuse token sequences for which a model has no positions; say where it only knows others.
+
+    Raises:
+        BadExamples: one is longer than the positions that were learned.
+    """
+    most, longest = context_of(model), max(map(len, sequences), default=0)
+    if most is None or longest <= most:
+        return
+    said = f"a prompt with its answer has {longest} tokens and the model's context {most}"
+    if _learned_positions(model, most):
+        raise BadExamples(f"{said}; give fewer shots or shorter examples")
+    _warn(said)
+
+
+def _learned_positions(model: Any, most: int) -> bool:
+    """Whether a table other than the vocabulary's has a row per position (OPT: two more)."""
+    words = model.get_input_embeddings()
+    tables = (each for each in model.modules() if isinstance(each, Embedding) and each is not words)
+    return any(most <= table.num_embeddings <= most + 2 for table in tables)
+
+
+@cache
+def _warn(said: str) -> None:
+    """Once per text: batches of one fit say the same."""
+    logger.warning("%s: beyond it, activations are what the model never learned", said)
 
 
 def answer_ids(

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from steering.activations import rows
 from steering.hooks import changing
-from steering.tokens import prompt_ids
+from steering.tokens import context_of, prompt_ids
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +85,8 @@ class Gauge:
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
-        self.inputs, self.totals = rows(prompt_ids(tokenizer, NEUTRAL), model.device)
+        texts = [ids[: context_of(model)] for ids in prompt_ids(tokenizer, NEUTRAL)]
+        self.inputs, self.totals = rows(texts, model)
         self.prompts = (self.totals + 1) // 2
         index = torch.arange(int(self.totals.max()), device=model.device)
         asked = (index >= self.prompts[:, None] - 1) & (index < self.totals[:, None])

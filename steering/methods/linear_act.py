@@ -29,7 +29,6 @@ from steering.method import Examples, register
 from steering.operations import transport
 from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape
-from steering.tracing import input_device
 from steering.vector import SteeringVector
 
 
@@ -78,7 +77,7 @@ class LinearAcT(ContrastiveMethod):
         layout = resolve(model)
         right, wrong = paired(self.sides(examples))
         ids, _ = spans(tokenizer, [*wrong, *right], "whole")
-        inputs, sizes = rows(ids, input_device(model))
+        inputs, sizes = rows(ids, model)
         weight = inputs["attention_mask"] / sizes[:, None]
         edits: list[Edit] = []
         linear = self.transport == "linear"

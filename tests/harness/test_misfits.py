@@ -6,15 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from lm_eval import simple_evaluate
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
+import steering.tokens
 import task_defs
 from harness.cli import main
 from harness.lm.adapter import SteeredLM
 from harness.lm.encoding import CUT_PROMPT, LONG_ANSWER
 from reports.record import load_all
-from tests.harness.templates import save
+from tests.harness.templates import save, tokenizer
 
 LENGTH = 60
 WORDS = [{"input": f"in{i}", "output": f"out{i}"} for i in range(40)]
@@ -126,3 +128,29 @@ def test_more_demonstrations_than_there_are(
 ) -> None:
     assert main(["run", *asked(folder, "pairs.json"), "-f", "1000"]) == 2
     assert "--num_fewshot 1000: task pairs has" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["fv:default", "icv:default", "task_vector:default"])
+@pytest.mark.parametrize("learned", [True, False])
+def test_a_fit_on_prompts_beyond_the_context(
+    method: str, learned: bool, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    if learned:  # beyond its positions such a model has none; the other one goes on, and says so
+        tokens = tokenizer(None)
+        torch.manual_seed(0)
+        config = GPT2Config(
+            vocab_size=len(tokens), n_embd=32, n_layer=2, n_head=4, n_positions=LENGTH,
+            bos_token_id=1, eos_token_id=2,
+        )  # fmt: skip
+        GPT2LMHeadModel(config).save_pretrained(tmp_path / "model")
+        tokens.save_pretrained(tmp_path / "model")
+    steering.tokens._warn.cache_clear()
+    model = f"pretrained={(tmp_path if learned else folder) / 'model'},dtype=float32"
+    words = ["compare", "--model", "hf", "-a", model, "--data", str(folder / "pairs.json")]
+    arms = ["--arms", f"zero_shot,{method}", "--limit", "2", "-o", str(tmp_path / "out")]
+    short = method.startswith("icv")  # fitted on single demonstrations
+    assert main([*words, *arms]) == (2 if learned and not short else 0)
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    assert (f"the model's context {LENGTH}" in error + caplog.text) != short

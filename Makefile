@@ -36,8 +36,9 @@ real: real-smollm2 real-gemma3-270m
 
 real-%: .venv/real
 	$(BIN)/steergauge compare --model $* --tasks $(HEADLINE),$(BEHAVIOUR) --output_path real/$*
-	mkdir -p docs/results/$*
-	cp -r real/$*/report.md real/$*/report.csv real/$*/figures docs/results/$*
+	mkdir -p docs/results/$*/figures
+	cp real/$*/report.md real/$*/report.csv docs/results/$*
+	cp real/$*/figures/*.svg docs/results/$*/figures
 
 test: .venv/installed
 	$(BIN)/python -m pytest

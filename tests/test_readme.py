@@ -1,0 +1,30 @@
+"""The README's first table says what the committed report of the same model says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def rows(text: str, heading: str) -> dict[str, list[str]]:
+    """The cells of the first table below a heading, by their first one."""
+    part = text.partition(f"{heading}\n")[2].partition("\n#")[0]
+    lines = [line for line in part.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0]: row for row in cells[: len({row[0] for row in cells})]}
+
+
+def test_figures_are_those_of_the_report() -> None:
+    said = rows((ROOT / "README.md").read_text(), "## What comes out, on a real language model")
+    report = (ROOT / "docs" / "results" / "smollm2" / "report.md").read_text()
+    precision, behaviour = rows(report, "### Precision"), rows(report, "### Behaviour shift")
+    price = rows(report, "### Behaviour shift: attribute and its price")
+    said.pop("arm")
+    assert set(said) == (set(precision) | set(behaviour)) - {"arm"}
+    for arm, (_, acc, more, joint, further, attribute, content) in said.items():
+        for row, value, change in ((precision, acc, more), (behaviour, joint, further)):
+            _, measured, _, difference, interval, *_ = row.get(arm, ["", "–", "", "–", "–"])
+            assert (value, change) == (measured, f"{difference} {interval}".removesuffix(" –"))
+        _, reached, _, _, kept, *_ = price.get(arm, ["", "–", "", "", "–"])
+        assert (attribute, content) == (reached, kept)

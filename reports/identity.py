@@ -17,12 +17,12 @@ from typing import Any
 from reports.foreign import printable
 from reports.record import Record
 
-VERSIONS = ("model_hash", "task_hash", "method_code", "settings", "side_hash")
+VERSIONS = ("model_hash", "task_hash", "method_code", "settings", "side_hash", "templates")
 """Parts of a spec that say with which content and code it was answered, and not what was asked."""
 
 CELL = (
     "task", "suite", "task_hash", "arm", "seed", "shots", "budget", "dose", "metric",
-    "method_code", "settings", "fit_on", "side", "side_hash",
+    "method_code", "settings", "fit_on", "side", "side_hash", "templates",
 )  # fmt: skip
 """Parts of a spec that differ between the records of one comparison."""
 

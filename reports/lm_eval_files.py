@@ -27,7 +27,7 @@ UNSAFE = re.compile(r"[\"<>:/|\\?*\[\]]+")
 LONGEST = 200
 """Characters of a name."""
 
-KNOWN = ("doc_id", "doc_hash", "input", "target", "output", "seen")
+KNOWN = ("doc_id", "doc_hash", "input", "target", "output", "seen", "templates")
 """Keys of a sample that are no metrics."""
 
 

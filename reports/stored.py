@@ -87,6 +87,7 @@ class StoredSample(TypedDict):
     input: NotRequired[Any]
     target: NotRequired[Any]
     output: NotRequired[str | None]
+    templates: NotRequired[list[Number]]
 
 
 class SamplesFile(TypedDict):

@@ -33,6 +33,7 @@ from reports.table import Table
 from reports.tables import difference_table, suite_table, task_table, whole_table
 from reports.timing import timing_figure, timing_table
 from reports.tuned import seeds_table, settings_table
+from reports.wordings import wordings_table
 
 TITLE = "steergauge report"
 DUEL = ("fv", "icv")
@@ -146,7 +147,7 @@ def tables(comparison: Comparison) -> list[Table]:
         found.append(task_table(comparison, suite))
         if any(comparison.of(t, DUEL[0]) and comparison.of(t, DUEL[1]) for t in tasks):
             found.append(difference_table(comparison, suite, *DUEL))
-        more = (price_table, agreement_table, whole_table, seeds_table)
+        more = (wordings_table, price_table, agreement_table, whole_table, seeds_table)
         found += filter(None, (make(comparison, suite) for make in more))
     return [*found, *filter(None, (make(comparison) for make in OF_ALL))]
 

@@ -54,6 +54,10 @@ class Member(TypedDict):
     task: Any
 
 
+Wordings = Annotated[list[Annotated[str, Len(1)]], Len(1)]
+"""Templates over a document's fields that ask it in other words."""
+
+
 class Metadata(TypedDict, total=False):
     """What is known of a task beside lm-eval's keys."""
 
@@ -63,6 +67,7 @@ class Metadata(TypedDict, total=False):
     shots: Annotated[int, Ge(0), Le(10_000)]
     instruction: str
     added_by_harness: list[str]
+    wordings: Wordings | dict[str, Wordings]
 
 
 class Metric(TypedDict):

@@ -71,6 +71,11 @@ def options(parser: argparse.ArgumentParser) -> None:
         "model on neutral text, and only the other settings are tuned",
     )  # fmt: skip
     group.add_argument(
+        "--templates", type=positive, default=0, metavar="N",
+        help="ask again in N other wordings (metadata.wordings of the task or its suite), at the "
+        "settings that were chosen in the task's own: how much of a gain is left",
+    )  # fmt: skip
+    group.add_argument(
         "--dry_run", action="store_true",
         help="print the cells, their number, and what time and memory the records at hand suggest",
     )  # fmt: skip

@@ -258,6 +258,7 @@ def asking(arguments: argparse.Namespace) -> Asking:
         arguments.system_instruction,
         arguments.fewshot_as_multiturn,
         arguments.frame or default_frame(arguments.model),
+        getattr(arguments, "templates", 0),
     )
 
 

@@ -12,6 +12,7 @@ import torch
 from harness.lm.proof import describe
 from harness.measuring.provenance import provenance
 from harness.measuring.response import response
+from harness.measuring.rewording import reworded
 from harness.measuring.seen import seen
 from reports import Record
 
@@ -38,6 +39,7 @@ def evaluate(tuner: Tuner, specs: Sequence[RunSpec]) -> list[Record]:
     tasks = {spec.asked: session.asked(spec) for spec in specs}
     vectors = {name: each.fitted.vector for name, each in chosen.items()}
     measured = session.measure(tasks, vectors, specs[0].seed)
+    measured = {**measured, **reworded(session, specs, vectors, measured)}
     rounds = session.rounds([spec for spec in specs if spec.side is None], vectors)
     return [
         _record(session, spec, measured[spec.asked], rounds.get(spec.asked), chosen.get(spec.asked))

@@ -20,12 +20,14 @@ class Asking:
         system_instruction: As in lm-eval.
         fewshot_as_multiturn: As in lm-eval; None is true where the template is used.
         frame: The baseline's prompting of tasks that have a frame; the others have zero_shot.
+        templates: In how many other wordings what was tuned is asked again.
     """
 
     chat: str = "default"
     system_instruction: str | None = None
     fewshot_as_multiturn: bool | None = None
     frame: str = "zero_shot"
+    templates: int = 0
 
 
 PLAINLY = Asking("never")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.lm.adapter import SteeredLM
     from harness.measuring.asking import Asking
     from harness.measuring.sources import Sources
+    from harness.measuring.spec import Arm
 
 
 class Manner:
@@ -53,6 +54,26 @@ class Manner:
         """How a task's questions are worded where not as its YAML says (`prompting.question`)."""
         chat = self.wording(task).chat_template
         return question(task, self.metadata(task), prompting, chat=chat)
+
+    def templates(self, task: str, arm: Arm) -> tuple[str, ...]:
+        """The other wordings in which an arm is asked again.
+
+        The baseline, few-shot prompts and methods are, so that gains can be taken; no controls.
+
+        Raises:
+            UsageError: the task has too few of them.
+        """
+        wanted, frame = self.asking.templates, self.frame(task)
+        alone = arm.matched is None and "@" not in arm.name
+        if not wanted or not alone or arm.prompting not in (frame, "few_shot"):
+            return ()
+        found = wordings(self.sources, task, frame)
+        if len(found) < wanted:
+            raise UsageError(
+                f"--templates {wanted}: task {task!r} has {len(found)} other wordings in the frame "
+                f"{frame!r}; add some to metadata.wordings of its YAML, or ask for fewer"
+            )
+        return found[:wanted]
 
     def wording(self, task: str) -> Wording:
         """How a task's prompts are put to the model.
@@ -101,3 +122,21 @@ class Manner:
     def described(self, task: str) -> dict[str, Any]:
         """For the record: the decision and its reason."""
         return {"chat_template": self.wording(task).chat_template, "why": self.reason(task)}
+
+
+def wordings(sources: Sources, name: str, frame: str) -> tuple[str, ...]:
+    """A task's question in other words: its own `metadata.wordings`, else its suite's.
+
+    Args:
+        sources: Where tasks come from.
+        name: A task.
+        frame: The prompting whose words they replace.
+    """
+    metadata = sources.metadata(name)
+    suite, groups = str(metadata["suite"]), task_defs.suites(sources.include_path)
+    if suite not in groups and sources.of_pairs(name):
+        suite = "precision"  # whose words pairs of one's own are asked in
+    common = task_defs.group(suite, sources.include_path) if suite in groups else {}
+    shared = (common.get("metadata") or {}).get("wordings") or ()
+    found = metadata.get("wordings") or shared
+    return tuple(found.get(frame, ()) if isinstance(found, dict) else found)

@@ -146,6 +146,7 @@ class Session:
             beside=self.beside,
             opening=self.opening,
             fit_on=self._fit_on(task) if arm.method else None,
+            templates=self.manner.templates(task, arm),
             method_code=code_of(*filter(None, (arm.method, arm.matched))),
         )
 
@@ -174,7 +175,7 @@ class Session:
         asked = self.spec(task, Arm(BASELINE, BASELINE))
         content = f"{asked.task_hash} {asked.frame} {self.manner.wording(task)}"
         digest = hashlib.sha256(content.encode()).hexdigest()
-        return replace(spec, side=task, side_hash=digest[:12])
+        return replace(spec, side=task, side_hash=digest[:12], templates=())
 
     def _fit_on(self, task: str) -> str | None:
         """Names the examples of another task, where vectors are fitted on those."""

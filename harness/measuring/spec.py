@@ -172,6 +172,7 @@ class RunSpec:
     beside: tuple[str, ...] = ()
     opening: str = ""
     method_code: str | None = None
+    templates: tuple[str, ...] = ()
     side: str | None = None
     side_hash: str | None = None
     protocol: int = PROTOCOL
@@ -184,10 +185,12 @@ class RunSpec:
     def as_json(self) -> dict[str, Any]:
         """Plain data, the same for equal specs and as JSON gives it back.
 
-        What only protocols say stands there under a protocol.
+        What only protocols say stands there under a protocol, and other wordings where they are
+        asked, so that other measurements keep the names that earlier versions gave them.
         """
         found: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        for holder, name in ((found["arm"], "given"), (found, "beside"), (found, "opening")):
+        unsaid = [(found, name) for name in ("beside", "opening", "templates")]
+        for holder, name in ((found["arm"], "given"), *unsaid):
             if not holder[name]:
                 del holder[name]
         return found

@@ -75,7 +75,7 @@ class Searches:
         method = str(spec.arm.tuned)
         own = replace(
             spec, arm=Arm(method, method=method), shots=0, method_code=code_of(method),
-            side=None, side_hash=None,
+            side=None, side_hash=None, templates=(),
         )  # fmt: skip
         return _digest([own.run_id, {name: to_json(each) for name, each in space.items()}])[:12]
 

@@ -104,6 +104,7 @@ class Grid:
 
     def specs(self, tuner: Tuner) -> list[list[RunSpec]]:
         """The measurements of each arm and seed, one per task; each once, whatever its name."""
+        tuner.session.manner.require_templates(self.tasks)
         found, known = [], set[str]()
         for seed in self.seeds:
             for arm in self.arms:

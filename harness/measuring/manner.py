@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -56,24 +56,30 @@ class Manner:
         return question(task, self.metadata(task), prompting, chat=chat)
 
     def templates(self, task: str, arm: Arm) -> tuple[str, ...]:
-        """The other wordings in which an arm is asked again.
+        """The other wordings in which an arm is asked again, as many as there are.
 
         The baseline, few-shot prompts and methods are, so that gains can be taken; no controls.
-
-        Raises:
-            UsageError: the task has too few of them.
         """
         wanted, frame = self.asking.templates, self.frame(task)
         alone = arm.matched is None and "@" not in arm.name
         if not wanted or not alone or arm.prompting not in (frame, "few_shot"):
             return ()
-        found = wordings(self.sources, task, frame)
-        if len(found) < wanted:
-            raise UsageError(
-                f"--templates {wanted}: task {task!r} has {len(found)} other wordings in the frame "
-                f"{frame!r}; add some to metadata.wordings of its YAML, or ask for fewer"
-            )
-        return found[:wanted]
+        return wordings(self.sources, task, frame)[:wanted]
+
+    def require_templates(self, tasks: Sequence[str]) -> None:
+        """Refuse tasks that have fewer other wordings than are asked.
+
+        Raises:
+            UsageError: it names the first such task.
+        """
+        wanted = self.asking.templates
+        for task in tasks if wanted else ():
+            frame = self.frame(task)
+            if (found := len(wordings(self.sources, task, frame))) < wanted:
+                raise UsageError(
+                    f"--templates {wanted}: task {task!r} has {found} other wordings in the frame "
+                    f"{frame!r}; add some to metadata.wordings of its YAML, or ask for fewer"
+                )
 
     def wording(self, task: str) -> Wording:
         """How a task's prompts are put to the model.

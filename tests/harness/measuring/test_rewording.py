@@ -12,6 +12,7 @@ import yaml
 
 import task_defs
 from harness.comparing.arm import evaluate
+from harness.comparing.grid import Grid
 from harness.errors import UsageError
 from harness.lm.loading import load
 from harness.measuring.asking import Asking
@@ -103,8 +104,9 @@ def test_wordings_of_a_task_come_before_those_of_its_suite(
     assert own.spec("own-antonym", Arm("zero_shot")).templates == tuple(OWN)
     assert own.spec("antonym", Arm("zero_shot")).templates[0] == "Input: {{input}}\nOutput:"
     more = session(checkpoint, 3, include_path=str(tmp_path))
+    assert more.spec("own-antonym", Arm("zero_shot")).templates == tuple(OWN)
     with pytest.raises(UsageError, match="'own-antonym' has 2 other wordings"):
-        more.spec("own-antonym", Arm("zero_shot"))
+        Grid(["antonym", "own-antonym"], [Arm("zero_shot")]).specs(Tuner(more))
 
 
 @pytest.mark.parametrize("suite", ["precision", "behavior_shift"])

@@ -165,6 +165,7 @@ def test_every_field_changes_the_run_id() -> None:
         "fit_on": "other 0",
         "side": "other",
         "side_hash": "0",
+        "templates": ("{{input}} =>",),
         "protocol": 4,
     }
     assert set(changes) == {field.name for field in dataclasses.fields(RunSpec)}

@@ -31,6 +31,9 @@ from task_defs.behavior_shift.utils import degenerate
 PERCENTILE = 95.0
 """Share of the references, in percent, that count as fluent."""
 
+MOST_READ = 1000
+"""References that tell the threshold; of more, those at even distances."""
+
 ADDED = ("fluency", "joint")
 """The metrics that `score_documents` adds; a higher value of either is better."""
 
@@ -118,7 +121,7 @@ def fluency_threshold(
         model: The unsteered model.
         tokenizer: Its tokenizer.
         references: Outputs of the task's train or validation split, never of its test split; 100
-            or more make the percentile steady.
+            or more make the percentile steady, and of more than MOST_READ some are read.
         percentile: Share of the references, in percent, that count as fluent (linear between
             the two nearest).
         batch_size: Texts per forward pass.
@@ -126,9 +129,10 @@ def fluency_threshold(
     Raises:
         NotScored: If there are no references with a token.
     """
+    read = references[:: max(1, math.ceil(len(references) / MOST_READ))]
     found = [
         value
-        for value in perplexities(model, tokenizer, references, batch_size=batch_size)
+        for value in perplexities(model, tokenizer, read, batch_size=batch_size)
         if math.isfinite(value)
     ]
     if not found:

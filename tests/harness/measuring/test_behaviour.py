@@ -53,6 +53,17 @@ def test_threshold_is_the_percentile(tiny: tuple[Any, Any]) -> None:
     assert fluent.count(1.0) == 11  # 95 % of 12
 
 
+def test_of_many_references_some_at_even_distances_are_read(
+    tiny: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [y for _, y in utils.split(utils.read(TASKS[0]))["validation"]][:13]
+    monkeypatch.setattr(behaviour, "MOST_READ", 5)
+    every_third = behaviour.fluency_threshold(*tiny, texts)
+    monkeypatch.undo()
+    assert every_third == behaviour.fluency_threshold(*tiny, texts[::3])
+    assert every_third != behaviour.fluency_threshold(*tiny, texts)
+
+
 class Words:
     """Splits texts into words and numbers them; 0 opens a text, 1 is any unknown word."""
 

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from harness.protocols.fv_paper import FUNCTION_VECTOR, SPLITS, WHOLE, a_third, two_percent
+from harness.protocols.fv_paper import (
+    FUNCTION_VECTOR,
+    MIRRORED,
+    SIX,
+    SPLITS,
+    WHOLE,
+    a_third,
+    two_percent,
+)
 from harness.protocols.protocol import Part, Protocol, Settings, said
 from task_defs.precision import generated
 
@@ -48,10 +56,7 @@ PROTOCOL = Protocol(
     code="madbrum/steering-eval",
     parts={
         "precision": Part(
-            tasks=(
-                "antonym", "capitalize", "country-capital", "english-french", "present-past",
-                "singular-plural",
-            ),
+            tasks=SIX,
             arms=(
                 "zero_shot", "shuffled_few_shot", "fv", "icv", "fv@shuffled_few_shot",
                 "icv@shuffled_few_shot",
@@ -86,14 +91,7 @@ PROTOCOL = Protocol(
         ),
     },
     defects={
-        "precision": Part(
-            task={
-                "dataset_kwargs.apart": said(
-                    "prompt_utils.load_dataset: (a, b) in test beside (b, a) in train", False
-                )
-            },
-            methods=BIAS,
-        ),
+        "precision": Part(task=MIRRORED, methods=BIAS),
         "behavior_shift": Part(methods=BIAS),
     },
     opening=True,

@@ -20,6 +20,12 @@ def two_percent(n_layers: int, n_heads: int, _width: int) -> int:
     return math.ceil(n_layers * n_heads / 51.2)
 
 
+SIX = (
+    "antonym", "capitalize", "country-capital", "english-french", "present-past",
+    "singular-plural",
+)  # fmt: skip
+"""The tasks of the paper's main table."""
+
 PAPER = "the paper"
 SPLITS = "prompt_utils.load_dataset: two splits of 0.3, which are 70 / 21 / 9 %, nothing cut"
 EVALUATE = "evaluate_function_vector.py"
@@ -38,6 +44,12 @@ FUNCTION_VECTOR = {
     "positions": said("intervention_utils: the last token, and each one decoded", "continuation"),
 }
 
+MIRRORED = {
+    "dataset_kwargs.apart": said(
+        "prompt_utils.load_dataset: (a, b) in test beside (b, a) in train", False
+    )
+}
+
 LAYER_AVERAGE = {
     "shots": said("compute_avg_hidden_state.py: n_shots", 10),
     "prompts": said("compute_avg_hidden_state.py: n_trials", 100),
@@ -52,10 +64,7 @@ PROTOCOL = Protocol(
     code="ericwtodd/function_vectors",
     parts={
         "precision": Part(
-            tasks=(
-                "antonym", "capitalize", "country-capital", "english-french", "present-past",
-                "singular-plural",
-            ),
+            tasks=SIX,
             arms=(
                 "zero_shot", "few_shot", "shuffled_few_shot", "fv", "layer_average",
                 "fv@shuffled_few_shot", "layer_average@shuffled_few_shot",
@@ -82,11 +91,7 @@ PROTOCOL = Protocol(
     },
     defects={
         "precision": Part(
-            task={
-                "dataset_kwargs.apart": said(
-                    "prompt_utils.load_dataset: (a, b) in test beside (b, a) in train", False
-                )
-            },
+            task=MIRRORED,
             methods={
                 "fv": {
                     "projection_bias": said(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,8 @@ def search(comparison: Comparison) -> Made | None:
         methods.setdefault(record.arm, []).append(curve(record))
     if not any(len(own) > 1 for lines in found.values() for arm in lines.values() for own in arm):
         return None
-    canvas = Canvas(figsize=(3.9 * len(found), 3.1))
-    axes = canvas.subplots(1, len(found), squeeze=False, sharey=True)[0]
-    for axis, (suite, methods) in zip(axes, found.items(), strict=True):
+    canvas, axes = _panels(found, "configurations")
+    for axis, methods in zip(axes, found.values(), strict=True):
         for place, (method, lines) in enumerate(sorted(methods.items())):
             length = max(map(len, lines))
             whole = [line + line[-1:] * (length - len(line)) for line in lines if line]
@@ -45,10 +44,6 @@ def search(comparison: Comparison) -> Made | None:
                 range(1, length + 1), mean, color=COLOURS[place % len(COLOURS)], label=method,
                 drawstyle="steps-post",
             )  # fmt: skip
-        axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.set_title(suite_title(suite))
-        axis.set_xlabel("configurations (log scale)")
     axes[0].set_ylabel("best validation score so far")
     axes[-1].legend(fontsize=7.5, frameon=False)
     caption = (
@@ -128,9 +123,8 @@ def coefficients(comparison: Comparison) -> Made | None:
             found[coefficient].append(reached)
     if not any(found for methods in scores.values() for found in methods.values()):
         return None
-    canvas = Canvas(figsize=(3.9 * len(scores), 3.1))
-    axes = canvas.subplots(1, len(scores), squeeze=False, sharey=True)[0]
-    for axis, (suite, methods) in zip(axes, scores.items(), strict=True):
+    canvas, axes = _panels(scores, "coefficient")
+    for axis, methods in zip(axes, scores.values(), strict=True):
         for place, (method, found) in enumerate(sorted(methods.items())):
             xs = sorted(found)
             top = [np.mean([max(task) for task in found[x]]) for x in xs]
@@ -138,11 +132,6 @@ def coefficients(comparison: Comparison) -> Made | None:
             shade = COLOURS[place % len(COLOURS)]
             axis.plot(xs, mean, "o-", color=shade, label=f"{method}, mean", markersize=4)
             axis.plot(xs, top, "^:", color=shade, label=f"{method}, highest", markersize=4)
-        axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.set_title(suite_title(suite))
-        axis.set_xlabel("coefficient (log scale)")
     axes[0].set_ylabel("validation score")
     axes[-1].legend(fontsize=7.5, frameon=False)
     caption = (
@@ -152,6 +141,20 @@ def coefficients(comparison: Comparison) -> Made | None:
         "published settings are left out where theirs is another than the search's."
     )
     return canvas, "Response to the coefficient", caption
+
+
+def _panels(suites: Iterable[str], what: str) -> tuple[Canvas, Sequence[Any]]:
+    """A panel per suite that share their scores; what lies below them is on a log scale."""
+    titles = [suite_title(suite) for suite in suites]
+    canvas = Canvas(figsize=(3.9 * len(titles), 3.1))
+    axes = canvas.subplots(1, len(titles), squeeze=False, sharey=True)[0]
+    for axis, title in zip(axes, titles, strict=True):
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.set_title(title)
+        axis.set_xlabel(f"{what} (log scale)")
+    return canvas, list(axes)
 
 
 def _grouping(comparison: Comparison, parts: int) -> dict[str, Callable[[float], float]]:

@@ -125,7 +125,8 @@ def whole_table(comparison: Comparison, suite: str) -> Table | None:
             cell = comparison.cell(arm, tasks, metric)
             if cell is not None:
                 row[metric], directions[metric] = cell.value, cell.higher_is_better
-        rows.append(row)
+        if len(row) > 1:
+            rows.append(row)
     columns = [
         Column("arm", "arm"), *(Column(m, m, fixed(), directions.get(m)) for m in shared),
     ]  # fmt: skip

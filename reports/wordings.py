@@ -13,6 +13,7 @@ from reports.stats import Array, compare
 from reports.table import Row, Table
 
 KEY = "templates"
+"""Key of a document's headline values in the other wordings, in their order."""
 
 
 def wordings_table(comparison: Comparison, suite: str) -> Table | None:

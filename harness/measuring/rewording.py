@@ -7,14 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.measuring.prompting import reword
+from reports.wordings import KEY
 
 if TYPE_CHECKING:
     from harness.measuring.session import Measured, Session
     from harness.measuring.spec import RunSpec
     from steering import SteeringVector
-
-KEY = "templates"
-"""Key of a document's headline values in the other wordings, in their order."""
 
 
 def reworded(

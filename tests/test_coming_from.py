@@ -45,7 +45,7 @@ def test_their_lines_and_ours_give_equal_logits(
             try:
                 __import__(name)
             except Exception as problem:  # whatever a foreign package raises
-                pytest.skip(f"{name}: {type(problem).__name__}: {problem}")
+                pytest.skip(f"{name}, whose code is compared with, cannot be imported: {problem}")
         found.append(logits(code, torch=torch, model=model, **given))
         plain = AutoModelForCausalLM.from_pretrained(folder)(given["ids"]).logits
         assert not torch.equal(found[-1], plain)

@@ -27,7 +27,7 @@ def library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except Exception as problem:  # whatever a foreign package raises
-        pytest.skip(f"{name}: {type(problem).__name__}: {problem}")
+        pytest.skip(f"{name}, whose code is compared with, cannot be imported: {problem}")
 
 
 def change() -> Tensor:

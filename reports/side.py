@@ -15,7 +15,7 @@ from reports.columns import DASH, Column, arrow, fixed, p_value, pair, ratio, si
 from reports.comparison import Comparison
 from reports.identity import WORDING
 from reports.record import Metric, Record
-from reports.stats import Difference, compare, holm
+from reports.stats import Array, Difference, compare, holm
 from reports.table import Row, Table
 
 PLAIN = "unsteered"
@@ -65,8 +65,18 @@ class Sides:
         Positive where the metric is worse, whatever its direction. A side task whose unsteered
         value is 0 has no such share, and is left out.
         """
+        groups = list(self.losses(arm, task).values())
+        return compare(groups) if groups else None
+
+    def losses(self, arm: str, task: str) -> dict[str, Array]:
+        """Each document's loss (n,) as a share of the unsteered value, by side task that has one.
+
+        Args:
+            arm: The arm.
+            task: The task that its vector was made for, or `EVERY`.
+        """
         where, name = self.of(arm, task)
-        groups = []
+        found = {}
         for side in self.tasks:
             plain = where.cell(PLAIN, [side])
             if plain is None or not where.of(side, name):
@@ -76,8 +86,8 @@ class Sides:
             base = float(theirs.mean())
             if base != 0 and math.isfinite(base):
                 sign = -1 if plain.higher_is_better else 1
-                groups.append(sign * (mine.mean(axis=0) - theirs.mean(axis=0)) / abs(base))
-        return compare(groups) if groups else None
+                found[side] = sign * (mine.mean(axis=0) - theirs.mean(axis=0)) / abs(base)
+        return found
 
 
 def sides(comparison: Comparison) -> Sides | None:
@@ -228,6 +238,6 @@ def side_lines(comparison: Comparison) -> list[str]:
         dose = f"; {kl:.3f} nats on neutral text" if kl is not None else ""
         lines.append(
             f"Side effects of {arm}: mean loss {_share(loss.value)} "
-            f"{_shares((loss.low, loss.high))} over {', '.join(found.tasks)}{dose}."
+            f"{_shares((loss.low, loss.high))} over {', '.join(found.losses(arm, task))}{dose}."
         )
     return lines

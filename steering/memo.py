@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 T = TypeVar("T")
 
 
@@ -61,7 +63,10 @@ def memory_bound() -> int | None:
 
 
 def recall(key: Hashable, compute: Callable[[], T]) -> T:
-    """Return the remembered result for a key, or compute it (and keep it inside a block)."""
+    """Return the remembered result for a key, or compute it (and keep it inside a block).
+
+    A tensor is the caller's own to write into: what is remembered stays as it was computed.
+    """
     memory = _memory.get()
     if memory is None:
         return compute()
@@ -73,4 +78,4 @@ def recall(key: Hashable, compute: Callable[[], T]) -> T:
         # what the parts would have cost without reuse counts into the whole
         memory.seconds[key] = time.perf_counter() - started + memory.saved - before
     result: T = memory.results[key]
-    return result
+    return result.clone() if isinstance(result, Tensor) else result  # type: ignore[return-value]

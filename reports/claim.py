@@ -80,8 +80,16 @@ def verdict(comparison: Comparison, reading: str) -> str | None:
     }
     if any(each is None for each in found.values()):
         return None
-    favoured = {suite: each.low > 0 for suite, each in found.items() if each}
-    opposed = {suite: each.high < 0 for suite, each in found.items() if each}
+    metrics = {"precision": None, "behavior_shift": reading}
+    signs = {
+        suite: comparison.rises(comparison.suites[suite], metric)
+        for suite, metric in metrics.items()
+    }
+    clear = {suite: (each.low > 0, each.high < 0) for suite, each in found.items() if each}
+    favoured = {
+        suite: higher if signs[suite] else lower for suite, (higher, lower) in clear.items()
+    }
+    opposed = {suite: lower if signs[suite] else higher for suite, (higher, lower) in clear.items()}
     both = "; ".join(
         f"{EXPECTED[suite][0].upper()} − {EXPECTED[suite][1].upper()} on {suite_title(suite)} "
         f"{signed(each.value)} {pair((each.low, each.high))}"
@@ -132,12 +140,14 @@ def _answer(comparison: Comparison, suite: str) -> Answer | None:
     values = {arm: cell.value for arm in methods if (cell := comparison.cell(arm, tasks))}
     if not values:
         return None
-    best, gained = max(values, key=lambda arm: values[arm]), ""
+    rises = comparison.rises(tasks)
+    best, gained = (max if rises else min)(values, key=lambda arm: values[arm]), ""
     if all(comparison.of(task, baseline) for task in tasks):
         gain = comparison.difference(best, baseline, tasks=tasks)
+        better, worse = (gain.rose, gain.fell) if rises else (gain.fell, gain.rose)
         gained = (
             f"{signed(gain.value)} {pair((gain.low, gain.high))} over {baseline}; "
-            f"{percent(gain.helped)} of {gain.n} documents better, {percent(gain.hurt)} worse"
+            f"{percent(better)} of {gain.n} documents better, {percent(worse)} worse"
         )
     name = suite_title(suite)
     return Answer(name, best, f"{values[best]:.3f}", gained, _beside(comparison, suite, best))

@@ -61,6 +61,11 @@ def three_digits(value: float) -> str:
     return f"{value:.3g}"
 
 
+def of_any_size(value: float) -> str:
+    """A number with two decimals, or with three digits where these tell nothing."""
+    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.3g}"
+
+
 def signed(value: float) -> str:
     """A difference."""
     return f"{value:+.3f}".replace("-", "−")

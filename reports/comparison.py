@@ -95,19 +95,42 @@ class Comparison:
 
     @cached_property
     def suites(self) -> dict[str, list[str]]:
-        """Tasks by suite."""
+        """Tasks by suite; of headlines that go both ways it is two, as their mean says nothing."""
         found: dict[str, set[str]] = defaultdict(set)
         for record in self.records:
             found[record.spec["suite"]].add(record.spec["task"])
         ordered = sorted(
             found, key=lambda s: (s not in SUITES, SUITES.index(s) if s in SUITES else s)
         )
-        return {suite: sorted(found[suite]) for suite in ordered}
+        return {
+            name: tasks for suite in ordered for name, tasks in self._parts(suite, found[suite])
+        }
+
+    def _parts(self, suite: str, tasks: Iterable[str]) -> list[tuple[str, list[str]]]:
+        parts = {up: [t for t in sorted(tasks) if self.rises([t]) is up] for up in (True, False)}
+        both = all(parts.values())
+        return [
+            (f"{suite} ({'higher' if up else 'lower'} is better)" if both else suite, own)
+            for up, own in parts.items()
+            if own
+        ]
+
+    def rises(self, tasks: Sequence[str], metric: str | None = None) -> bool:
+        """Whether a higher value is better on tasks, which all go one way.
+
+        Args:
+            tasks: One task, or those of a suite.
+            metric: None takes each task's headline metric.
+        """
+        name = metric or self.headline(tasks[0])
+        records = (r for r in self.records if r.spec["task"] == tasks[0] and name in r.metrics)
+        return next(records).metrics[name].higher_is_better
 
     def baseline(self, suite: str) -> str:
         """The arm that a suite's differences are taken from, by the arms that are there."""
         tasks = self.suites[suite]
-        frames = (f for f in FRAMES.get(suite, ()) if all(self.of(task, f) for task in tasks))
+        own = next(r.spec["suite"] for r in self.records if r.spec["task"] == tasks[0])
+        frames = (f for f in FRAMES.get(own, ()) if all(self.of(task, f) for task in tasks))
         return next(frames, BASELINE)
 
     def suite_of(self, task: str) -> str:
@@ -122,10 +145,10 @@ class Comparison:
             as the baseline is, one on the bare question.
         """
         found: dict[str, list[tuple[bool, bool, str]]] = defaultdict(list)
-        frame = self.baseline(suite)
+        frame, tasks = self.baseline(suite), self.suites[suite]
         for record in self.records:
             arm = record.spec["arm"]
-            plain = record.spec["suite"] == suite and arm["method"] and not arm.get("matched")
+            plain = record.spec["task"] in tasks and arm["method"] and not arm.get("matched")
             if plain and arm["prompting"] in (frame, BASELINE):
                 order = (arm["prompting"] != frame, record.arm != arm["method"], record.arm)
                 found[arm["method"]].append(order)
@@ -176,16 +199,20 @@ class Comparison:
             values.append(np.mean([record.metrics[name].value for record in records]))
             groups.append(self.documents(task, arm, name).mean(axis=0))
             seeds, higher = len(records), records[0].metrics[name].higher_is_better
-        sizes = [len(group) for group in groups]
-        value = np.average(values, weights=sizes if self._by_size(tasks) else None)
-        error = standard_error(self._strata(tasks, groups))
-        return Cell(float(value), error, sum(sizes), seeds, higher)
+        value, error = values @ self.weights(tasks), standard_error(self.strata(tasks, groups))
+        return Cell(float(value), error, sum(map(len, groups)), seeds, higher)
 
     def _by_size(self, tasks: Sequence[str]) -> bool:
         """Whether tasks belong to a group that lm-eval weighs by their documents."""
         return all(r.provenance.get("by_size") for r in self.records if r.spec["task"] in tasks)
 
-    def _strata(self, tasks: Sequence[str], groups: list[Array]) -> list[Array]:
+    def weights(self, tasks: Sequence[str]) -> Array:
+        """What part each task has in the mean over some (t,), their sum 1."""
+        sizes = [next(len(r.samples) for r in self.records if r.spec["task"] == t) for t in tasks]
+        parts = np.array(sizes if self._by_size(tasks) else [1] * len(tasks), dtype=np.float64)
+        return parts / parts.sum()
+
+    def strata(self, tasks: Sequence[str], groups: list[Array]) -> list[Array]:
         """Per-document values as they are averaged: task by task, or all of them at once."""
         return [np.concatenate(groups)] if self._by_size(tasks) else groups
 
@@ -243,7 +270,7 @@ class Comparison:
                 np.isin([*mine[0], *theirs[0]], (0, 1)).all()
             )
             groups.append(mine.mean(axis=0) - theirs.mean(axis=0))
-        return compare(self._strata(chosen, groups), binary=binary and len(groups) == 1)
+        return compare(self.strata(chosen, groups), binary=binary and len(groups) == 1)
 
     def _require_same_documents(self, task: str, arm: str, against: str) -> None:
         hashes = {
@@ -261,7 +288,7 @@ class Comparison:
     def mean(self, arm: str, tasks: Sequence[str], metric: str | None = None) -> float:
         """Mean of per-document values over some tasks."""
         groups = [self.documents(t, arm, metric or self.headline(t)).mean(axis=0) for t in tasks]
-        return mean_of_means(self._strata(tasks, groups))
+        return mean_of_means(self.strata(tasks, groups))
 
 
 PROMPT_ORDER = (BASELINE, "paraphrase", "instruction", "few_shot", "shuffled_few_shot", "fv", "icv")

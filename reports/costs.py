@@ -22,7 +22,10 @@ def cost_table(comparison: Comparison) -> Table:
         tasks = [t for ts in comparison.suites.values() for t in ts if comparison.of(t, arm)]
         rows.append({**row, **arm_cost(comparison, arm, tasks)})
     base = " or ".join(dict.fromkeys(comparison.baseline(suite) for suite in comparison.suites))
-    suites = [Column(s, suite_title(s), fixed(), True) for s in comparison.suites]
+    suites = [
+        Column(suite, suite_title(suite), fixed(), comparison.rises(tasks))
+        for suite, tasks in comparison.suites.items()
+    ]
     columns = [
         Column("arm", "arm"), *suites,
         Column("fit_s", "fit s", seconds, False), Column("tune_s", "tuning s", seconds, False),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from reports.columns import suite_title
+from reports.columns import arrow, of_any_size, suite_title
 from reports.comparison import Comparison
 from reports.costs import arm_cost
-from reports.stats import interval, pareto_front
+from reports.stats import Difference, interval, pareto_front
 
 Made = tuple[Canvas, str, str]
 
@@ -41,7 +41,7 @@ def overview(comparison: Comparison) -> Made | None:
     suites, arms = list(comparison.suites), comparison.arms
     canvas, axes = _axes(len(suites), 1.6 + 3.2 * len(suites), 0.9 + 0.27 * len(arms), sharey=True)
     for axis, suite in zip(axes, suites, strict=True):
-        tasks = comparison.suites[suite]
+        tasks, within = comparison.suites[suite], True
         metrics = sorted({comparison.headline(task) for task in tasks})
         for place, arm in enumerate(arms):
             cell = comparison.cell(arm, tasks)
@@ -52,20 +52,26 @@ def overview(comparison: Comparison) -> Made | None:
                 comparison.documents(task, arm, comparison.headline(task)).mean(axis=0)
                 for task in tasks
             ]
-            low, high = interval(groups, rng=rng)
+            low, high = interval(comparison.strata(tasks, groups), rng=rng)
+            within &= low >= 0 and high <= 1
             shade = colour(comparison, arm)
             axis.plot([low, high], [place, place], color=shade, linewidth=2, solid_capstyle="butt")
             axis.plot(cell.value, place, "o", color=shade, markersize=6)
             axis.annotate(
-                f"{cell.value:.2f}", (high, place), (5, 0), textcoords="offset points",
+                of_any_size(cell.value), (high, place), (5, 0), textcoords="offset points",
                 va="center", fontsize=8, color="#444444",
             )  # fmt: skip
         baseline = comparison.cell(comparison.baseline(suite), tasks)
         if baseline is not None:
             axis.axvline(baseline.value, color="#bbbbbb", linewidth=1, linestyle="--", zorder=0)
-        axis.set_title(f"{suite_title(suite)} ({' / '.join(metrics)})")
-        axis.set_xlim(-0.02, 1.12)
-        axis.set_xticks(np.linspace(0, 1, 6))
+        better = arrow(comparison.rises(tasks))
+        axis.set_title(f"{suite_title(suite)} ({' / '.join(metrics)} {better})")
+        if within:
+            axis.set_xlim(-0.02, 1.12)
+            axis.set_xticks(np.linspace(0, 1, 6))
+        else:
+            axis.margins(x=0.2)
+            axis.locator_params(axis="x", nbins=4)
         axis.set_yticks(range(len(arms)), arms)
         axis.grid(axis="y", visible=False)
     axes[0].invert_yaxis()
@@ -79,29 +85,44 @@ def overview(comparison: Comparison) -> Made | None:
 
 
 def tasks(comparison: Comparison) -> Made | None:
-    """The difference between the two methods, task by task."""
-    shown = {
-        suite: [t for t in tasks if all(comparison.of(t, arm) for arm in DUEL)]
-        for suite, tasks in comparison.suites.items()
-    }
-    rows = [(suite, task) for suite, tasks in shown.items() for task in tasks]
-    if not rows:
+    """The difference between the two methods, task by task; a panel of its own for each scale."""
+    shown = {suite: _duels(comparison, tasks) for suite, tasks in comparison.suites.items()}
+    shown = {suite: lines for suite, lines in shown.items() if lines}
+    if not shown:
         return None
-    canvas, (axis,) = _axes(1, 6.4, 1.0 + 0.24 * (len(rows) + len(shown)))
-    place, ticks, labels = 0.0, [], []
-    for suite, members in shown.items():
-        if not members:
-            continue
-        whole = comparison.difference(*DUEL, tasks=members)
-        for label, found, marker in [
-            *((task, comparison.difference(*DUEL, tasks=[task]), "o") for task in members),
-            (f"{suite_title(suite)}: mean", whole, "D"),
-        ]:
+    ends = [abs(end) for lines in shown.values() for _, d in lines for end in (d.low, d.high)]
+    panels = [list(shown)] if max(ends) <= 1 else [[suite] for suite in shown]
+    heights = [0.8 + sum(1 + 0.24 * len(shown[s]) for s in suites) for suites in panels]
+    canvas = Canvas(figsize=(6.4, sum(heights)))
+    ratios = {"height_ratios": heights}
+    axes = canvas.subplots(len(panels), 1, squeeze=False, gridspec_kw=ratios)[:, 0]
+    for axis, suites in zip(axes, panels, strict=True):
+        _draw_duels(axis, {suite: shown[suite] for suite in suites})
+    caption = (
+        "Difference of the headline metric, paired by document, with its 95 % BCa interval; blue "
+        "and orange where the interval excludes 0."
+    )
+    return canvas, f"{DUEL[0]} against {DUEL[1]}, task by task", caption
+
+
+def _duels(comparison: Comparison, tasks: Sequence[str]) -> list[tuple[str, Difference]]:
+    """The difference on each task that has both methods, and last their mean."""
+    both = [task for task in tasks if all(comparison.of(task, arm) for arm in DUEL)]
+    lines = [(task, comparison.difference(*DUEL, tasks=[task])) for task in both]
+    whole = comparison.difference(*DUEL, tasks=both) if both else None
+    return [*lines, ("mean", whole)] if whole else []
+
+
+def _draw_duels(axis: Any, suites: Mapping[str, Sequence[tuple[str, Difference]]]) -> None:
+    place, ticks, labels = 0.0, list[float](), list[str]()
+    for suite, lines in suites.items():
+        for label, found in lines:
+            mean = label == "mean"
             shade = BLUE if found.low > 0 else ORANGE if found.high < 0 else GREY
             axis.plot([found.low, found.high], [place, place], color=shade, linewidth=2)
-            axis.plot(found.value, place, marker, color=shade, markersize=6)
+            axis.plot(found.value, place, "D" if mean else "o", color=shade, markersize=6)
             ticks.append(place)
-            labels.append(label)
+            labels.append(f"{suite_title(suite)}: mean" if mean else label)
             place += 1
         place += 0.8
     axis.axvline(0, color="#888888", linewidth=1)
@@ -111,11 +132,6 @@ def tasks(comparison: Comparison) -> Made | None:
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
     axis.set_xlabel(f"{DUEL[1]} higher   ←   {DUEL[0]} − {DUEL[1]}   →   {DUEL[0]} higher")
-    caption = (
-        "Difference of the headline metric, paired by document, with its 95 % BCa interval; blue "
-        "and orange where the interval excludes 0."
-    )
-    return canvas, f"{DUEL[0]} against {DUEL[1]}, task by task", caption
 
 
 def pareto(comparison: Comparison) -> Made | None:
@@ -176,8 +192,11 @@ def cost(comparison: Comparison) -> Made | None:
                 points[arm] = (float(np.log10(spent["ms_per_doc"])), cell.value)
         for arm, (x, y) in points.items():
             axis.plot(x, y, "o", color=colour(comparison, arm), markersize=7)
-        axis.set_title(suite_title(suite))
+        metrics = sorted({comparison.headline(task) for task in members})
+        axis.set_title(f"{suite_title(suite)} ({' / '.join(metrics)})")
         axis.set_xlabel("evaluation, ms per document")
+        if not comparison.rises(members):
+            axis.invert_yaxis()
         axis.margins(x=0.1, y=0.12)
         low, high = axis.get_xlim()
         high += 0.35 * (high - low)  # room for the names
@@ -188,8 +207,8 @@ def cost(comparison: Comparison) -> Made | None:
         _label(axis, points)
     axes[0].set_ylabel("headline metric")
     caption = (
-        "Up and to the left is better. The horizontal axis is logarithmic; fitting and tuning are "
-        "not in it (see the cost table)."
+        "Up and to the left is better; the axis of a metric that is better when lower points down. "
+        "The horizontal axis is logarithmic; fitting and tuning are not in it (see the cost table)."
     )
     return canvas, "Quality against cost", caption
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullFormatter
 
-from reports.columns import suite_title
+from reports.columns import of_any_size, suite_title
 from reports.comparison import Comparison
 from reports.record import number
 from reports.trials import best, curve, inside, strength, tuned
@@ -30,7 +30,7 @@ def search(comparison: Comparison) -> Made | None:
     """The best validation score so far, one line per method, one panel per suite."""
     found: dict[str, dict[str, list[list[float]]]] = {}
     for record in tuned(comparison):
-        methods = found.setdefault(record.spec["suite"], {})
+        methods = found.setdefault(comparison.suite_of(record.spec["task"]), {})
         methods.setdefault(record.arm, []).append(curve(record))
     if not any(len(own) > 1 for lines in found.values() for arm in lines.values() for own in arm):
         return None
@@ -48,7 +48,7 @@ def search(comparison: Comparison) -> Made | None:
     axes[-1].legend(fontsize=7.5, frameon=False)
     caption = (
         "What more configurations bring: the best validation score so far, mean over tasks and "
-        "fits. The first configuration is the method's published one. A line that still rises at "
+        "fits. The first configuration is the method's published one. A line that still moves at "
         "its end asks for a larger budget."
     )
     return canvas, "What the search finds", caption
@@ -64,7 +64,8 @@ def layers(comparison: Comparison) -> Made | None:
             layer, coefficient = number(trial["settings"].get("layer")), strength(trial)
             if math.isfinite(layer + coefficient):
                 own[int(layer), groups[record.arm](coefficient)].append(trial)
-        found = cells.setdefault((record.arm, record.spec["suite"]), {}) if own else {}
+        suite = comparison.suite_of(record.spec["task"])
+        found = cells.setdefault((record.arm, suite), {}) if own else {}
         for place, trials in own.items():
             found.setdefault(place, []).append(best(record, trials))
     if not cells:
@@ -93,15 +94,17 @@ def layers(comparison: Comparison) -> Made | None:
 
 
 def _heat(axis: Any, grid: np.ndarray[Any, Any]) -> None:
-    axis.imshow(grid, cmap="viridis", aspect="auto", vmin=0, vmax=max(1e-9, np.nanmax(grid)))
+    low, high = min(0.0, float(np.nanmin(grid))), float(np.nanmax(grid))
+    high = max(high, low + 1e-9)
+    axis.imshow(grid, cmap="viridis", aspect="auto", vmin=low, vmax=high)
     axis.grid(visible=False)
     if len(grid) > LEGIBLE:
         axis.tick_params(axis="y", labelsize=6)
-    middle = np.nanmax(grid) * 0.6
+    middle = low + (high - low) * 0.6
     for (row, column), value in np.ndenumerate(grid):
         if not np.isnan(value):
             axis.text(
-                column, row, f"{value:.2f}".replace("0.", "."), ha="center", va="center",
+                column, row, of_any_size(value).removeprefix("0"), ha="center", va="center",
                 fontsize=8 if len(grid) <= LEGIBLE else 5,
                 color="black" if value > middle else "white",
             )  # fmt: skip
@@ -116,27 +119,27 @@ def coefficients(comparison: Comparison) -> Made | None:
         for trial in inside(record):
             if strength(trial) > 0:  # the axis is logarithmic
                 own[groups[record.arm](strength(trial))].append(float(trial["score"]))
-        found = scores.setdefault(record.spec["suite"], {}).setdefault(
-            record.arm, defaultdict(list)
-        )
+        suite = comparison.suite_of(record.spec["task"])
+        found = scores.setdefault(suite, {}).setdefault(record.arm, defaultdict(list))
         for coefficient, reached in own.items():
             found[coefficient].append(reached)
     if not any(found for methods in scores.values() for found in methods.values()):
         return None
     canvas, axes = _panels(scores, "coefficient")
-    for axis, methods in zip(axes, scores.values(), strict=True):
+    for axis, (suite, methods) in zip(axes, scores.items(), strict=True):
+        better = max if comparison.rises(comparison.suites[suite]) else min
         for place, (method, found) in enumerate(sorted(methods.items())):
             xs = sorted(found)
-            top = [np.mean([max(task) for task in found[x]]) for x in xs]
+            top = [np.mean([better(task) for task in found[x]]) for x in xs]
             mean = [np.mean([np.mean(task) for task in found[x]]) for x in xs]
             shade = COLOURS[place % len(COLOURS)]
             axis.plot(xs, mean, "o-", color=shade, label=f"{method}, mean", markersize=4)
-            axis.plot(xs, top, "^:", color=shade, label=f"{method}, highest", markersize=4)
+            axis.plot(xs, top, "^:", color=shade, label=f"{method}, best", markersize=4)
     axes[0].set_ylabel("validation score")
     axes[-1].legend(fontsize=7.5, frameon=False)
     caption = (
         "Validation score of the configurations that tuning tried, by coefficient (to the nearest "
-        "half power of two): on each task the mean and the highest over the other settings, then "
+        "half power of two): on each task the mean and the best over the other settings, then "
         "the mean over tasks. Coefficients of different methods have different units; the "
         "published settings are left out where theirs is another than the search's."
     )
@@ -144,10 +147,10 @@ def coefficients(comparison: Comparison) -> Made | None:
 
 
 def _panels(suites: Iterable[str], what: str) -> tuple[Canvas, Sequence[Any]]:
-    """A panel per suite that share their scores; what lies below them is on a log scale."""
+    """A panel per suite, each of its own scale; what lies below them is on a log scale."""
     titles = [suite_title(suite) for suite in suites]
     canvas = Canvas(figsize=(3.9 * len(titles), 3.1))
-    axes = canvas.subplots(1, len(titles), squeeze=False, sharey=True)[0]
+    axes = canvas.subplots(1, len(titles), squeeze=False)[0]
     for axis, title in zip(axes, titles, strict=True):
         axis.set_xscale("log", base=2)
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -38,11 +38,12 @@ def reliability_table(comparison: Comparison) -> Table | None:
     ]  # fmt: skip
     without = sorted({row["arm"] for row in rows if row["separation"] is None})
     note = (
-        "gain: of the headline over the baseline. Before, from the fit: cosine, the mean between "
-        "the difference vectors of any two contrasts, and separation, how many standard deviations "
-        "the direction sets the two sides apart (means over the places that are read); a dash "
+        "gain: how much better the headline is than the baseline's, whichever way better lies. "
+        "Before, from the fit: cosine, the mean between the difference vectors of any two "
+        "contrasts, and separation, how many standard deviations the direction sets the two sides "
+        "apart (means over the places that are read); a dash "
         f"where a fit has no difference vectors ({', '.join(without) or 'none here'}). After, "
-        "from the documents: wrong way, the share whose value fell below the baseline's "
+        "from the documents: wrong way, the share whose value is worse than the baseline's "
         "(log-probability of the answer where there is one, else the headline); slope, the mean "
         "over documents of what the answer's log-probability per token gains from strength 0 to "
         "the chosen one (least squares over three strengths), and falling, the share of documents "
@@ -104,13 +105,13 @@ def _method(record: Record) -> bool:
 def _row(comparison: Comparison, task: str, arm: str, records: Sequence[Record]) -> Row:
     metric = FINER if FINER in comparison.metrics(task) else comparison.headline(task)
     moved = comparison.difference(arm, metric=metric, tasks=[task])
-    rising = records[0].metrics[metric].higher_is_better
+    gain = comparison.difference(arm, tasks=[task]).value
     slopes = [slope for record in records for slope in _slopes(record)]
     return {
-        "gain": comparison.difference(arm, tasks=[task]).value,
+        "gain": gain if comparison.rises([task]) else -gain,
         "cosine": _mean([_said(record, "cosine") for record in records]),
         "separation": _mean([_said(record, "separation") for record in records]),
-        "wrong": moved.hurt if rising else moved.helped,
+        "wrong": moved.fell if comparison.rises([task], metric) else moved.rose,
         "slope": _mean(slopes),
         "falling": sum(slope < 0 for slope in slopes) / len(slopes) if slopes else None,
     }

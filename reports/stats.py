@@ -32,8 +32,8 @@ class Difference:
         high: Upper end.
         p: Two-sided: mid-p McNemar for 0/1 metrics of one task, else sign flips.
         n: Documents.
-        helped: Share of documents whose value rose.
-        hurt: Share of documents whose value fell.
+        rose: Share of documents whose value rose.
+        fell: Share of documents whose value fell.
         detectable: The smallest true difference that such a test finds in 80 % of cases.
     """
 
@@ -42,8 +42,8 @@ class Difference:
     high: float
     p: float
     n: int
-    helped: float
-    hurt: float
+    rose: float
+    fell: float
     detectable: float
 
 
@@ -68,8 +68,8 @@ def compare(groups: Sequence[Array], *, binary: bool = False, seed: int = 0) -> 
         high=high,
         p=p,
         n=len(every),
-        helped=float((every > 0).mean()),
-        hurt=float((every < 0).mean()),
+        rose=float((every > 0).mean()),
+        fell=float((every < 0).mean()),
         detectable=detectable(groups),
     )
 

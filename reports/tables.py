@@ -35,7 +35,7 @@ def suite_table(comparison: Comparison, suite: str) -> Table:
         rows.append({**row, **against, **arm_cost(comparison, arm, tasks)})
     _adjust(rows)
     headlines = sorted({comparison.headline(task) for task in tasks})
-    better = _direction(comparison, tasks)
+    better = comparison.rises(tasks)
     columns = [
         Column("arm", "arm"),
         Column("value", " / ".join(headlines), fixed(), better),
@@ -43,8 +43,8 @@ def suite_table(comparison: Comparison, suite: str) -> Table:
         Column("difference", f"Δ {baseline}", signed, better),
         Column("interval", "95 % interval", pair),
         Column("p_holm", "p (Holm)", p_value),
-        Column("helped", "helped", percent, True),
-        Column("hurt", "hurt", percent, False),
+        Column("rose" if better else "fell", "helped", percent, True),
+        Column("fell" if better else "rose", "hurt", percent, False),
         Column("fit_s", "fit s", seconds, False),
         Column("eval_s", "eval s", seconds, False),
         Column("ms_per_doc", "ms/doc", fixed(2), False),
@@ -90,15 +90,15 @@ def difference_table(comparison: Comparison, suite: str, first: str, second: str
         found = comparison.difference(first, second, tasks=[task])
         rows.append({"task": task, **_shown(found), "detectable": found.detectable})
     _adjust(rows)
-    better = _direction(comparison, comparison.suites[suite])
+    better = comparison.rises(comparison.suites[suite])
     columns = [
         Column("task", "task"),
         Column("difference", f"{first} − {second}", signed, better),
         Column("interval", "95 % interval", pair),
         Column("p", "p", p_value),
         Column("p_holm", "p (Holm)", p_value),
-        Column("helped", "higher", percent),
-        Column("hurt", "lower", percent),
+        Column("rose", "higher", percent),
+        Column("fell", "lower", percent),
         Column("detectable", "detectable", fixed()),
     ]
     note = (
@@ -144,7 +144,7 @@ def _against(comparison: Comparison, baseline: str, arm: str, tasks: Sequence[st
 def _shown(found: Difference) -> Row:
     return {
         "difference": found.value, "interval": (found.low, found.high), "p": found.p,
-        "helped": found.helped, "hurt": found.hurt,
+        "rose": found.rose, "fell": found.fell,
     }  # fmt: skip
 
 
@@ -153,13 +153,6 @@ def _adjust(rows: list[Row]) -> None:
     tested = [row for row in rows if "p" in row]
     for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = p
-
-
-def _direction(comparison: Comparison, tasks: Sequence[str]) -> bool | None:
-    """The direction that all headline metrics share; None if they differ."""
-    cells = [comparison.cell(arm, [task]) for task in tasks for arm in comparison.arms]
-    found = {cell.higher_is_better for cell in cells if cell is not None}
-    return found.pop() if len(found) == 1 else None
 
 
 def _with_error(value: tuple[float, float]) -> str:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from reports.columns import Column, fixed, percent, seconds, signed, suite_title, three_digits
 from reports.comparison import Comparison
 from reports.record import Record
@@ -135,7 +137,7 @@ def seeds_table(comparison: Comparison, suite: str) -> Table | None:
             variance_parts(comparison.documents(task, arm, comparison.headline(task)))
             for task in tasks
         ]
-        fits, documents = (sum(column) / len(tasks) ** 2 for column in zip(*parts, strict=True))
+        fits, documents = comparison.weights(tasks) ** 2 @ np.array(parts)
         total = fits + documents
         rows.append(
             {

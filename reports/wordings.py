@@ -9,7 +9,7 @@ import numpy as np
 from reports.columns import Column, fixed, pair, percent, signed, suite_title
 from reports.comparison import Comparison
 from reports.record import number
-from reports.stats import Array, compare
+from reports.stats import Array, compare, mean_of_means
 from reports.table import Row, Table
 
 KEY = "templates"
@@ -29,11 +29,13 @@ def wordings_table(comparison: Comparison, suite: str) -> Table | None:
             rows.append({"arm": arm, **_row(comparison, arm, baseline, own)})
     if not rows:
         return None
+    better = comparison.rises(comparison.suites[suite])
     columns = [
         Column("arm", "arm"), Column("tasks", "tasks", fixed(0)),
-        Column("number", "wordings", fixed(0)), Column("gain", "gain", signed),
-        Column("others", "gain in others", signed), Column("interval", "95 % interval", pair),
-        Column("worst", "in the worst", signed), Column("left", "left", percent),
+        Column("number", "wordings", fixed(0)), Column("gain", "gain", signed, better),
+        Column("others", "gain in others", signed, better),
+        Column("interval", "95 % interval", pair),
+        Column("worst", "in the worst", signed, better), Column("left", "left", percent),
     ]  # fmt: skip
     note = (
         f"Gain over {baseline} of the headline metric, both asked in the same words: in the "
@@ -47,15 +49,17 @@ def wordings_table(comparison: Comparison, suite: str) -> Table | None:
 def _row(comparison: Comparison, arm: str, baseline: str, tasks: Sequence[str]) -> Row:
     groups = [_values(comparison, t, arm) - _values(comparison, t, baseline) for t in tasks]
     own = comparison.difference(arm, baseline, tasks=tasks)
-    others = compare([group.mean(axis=0) for group in groups])
+    others = compare(comparison.strata(tasks, [group.mean(axis=0) for group in groups]))
     number = min(len(group) for group in groups)
-    by_wording = [np.mean([group[place].mean() for group in groups]) for place in range(number)]
-    rising = comparison.of(tasks[0], arm)[0].metrics[comparison.headline(tasks[0])].higher_is_better
+    by_wording = [
+        mean_of_means(comparison.strata(tasks, [group[place] for group in groups]))
+        for place in range(number)
+    ]
     clear = own.low > 0 or own.high < 0
     return {
         "tasks": len(tasks), "number": number, "gain": own.value, "others": others.value,
         "interval": (others.low, others.high),
-        "worst": float(min(by_wording) if rising else max(by_wording)),
+        "worst": (min if comparison.rises(tasks) else max)(by_wording),
         "left": others.value / own.value if clear else None,
     }  # fmt: skip
 

@@ -37,7 +37,7 @@ def test_difference_is_paired_by_document_and_averaged_over_fits() -> None:
     )
     found = comparison.difference("fv")
     assert found.value == pytest.approx(np.mean([1, 0.5, 0, -0.5]))
-    assert (found.helped, found.hurt) == (0.5, 0.25)
+    assert (found.rose, found.fell) == (0.5, 0.25)
 
 
 def test_other_documents_are_not_compared() -> None:

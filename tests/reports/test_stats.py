@@ -113,7 +113,7 @@ def test_pareto_front_by_brute_force() -> None:
 
 def test_compare_counts_helped_and_hurt() -> None:
     found = compare([np.array([1.0, 1.0, 0.0, -1.0])], binary=True)
-    assert (found.value, found.helped, found.hurt, found.n) == (0.25, 0.5, 0.25, 4)
+    assert (found.value, found.rose, found.fell, found.n) == (0.25, 0.5, 0.25, 4)
 
 
 @pytest.mark.slow
@@ -157,7 +157,7 @@ def test_under_the_null_3_to_6_percent_are_significant_and_holm_keeps_the_family
 def test_a_document_without_a_number_is_no_test_and_spoils_no_other() -> None:
     broken = compare([np.array([0.5, math.nan, 0.25]), np.array([1.0, 0.5])], binary=True)
     assert broken.n == 5
-    numbers = (broken.value, broken.low, broken.high, broken.p, broken.helped, broken.detectable)
+    numbers = (broken.value, broken.low, broken.high, broken.p, broken.rose, broken.detectable)
     assert all(map(math.isnan, numbers))
     assert math.isnan(compare([np.array([1.0, math.nan])], binary=True).p)
     adjusted = holm([0.04, math.nan, 0.01])

@@ -34,32 +34,52 @@ def rows(sequences: Sequence[Sequence[int]], model: Any) -> tuple[dict[str, Tens
     return {name: value.to(device) for name, value in inputs.items()}, sizes.to(device)
 
 
-def _last(sizes: Tensor, width: int, k: int = 1) -> Callable[[Tensor], Tensor]:
-    """Select the mean over the last k real tokens: (b, s, d) -> (b, d)."""
-    index = torch.arange(width, device=sizes.device)
-    chosen = (index < sizes[:, None]) & (index >= sizes[:, None] - k)
-    weight = (chosen / chosen.sum(dim=1, keepdim=True)).float()
-
-    def select(x: Tensor) -> Tensor:
-        return torch.einsum("bs,bsd->bd", weight.to(x.device), x.float())
-
-    return select
+Select = Callable[[Tensor], Tensor]
+"""What is kept of a batch's activations (b, s, d): (b, ...)."""
 
 
-def _in_batches(
-    model: Any, sequences: Sequence[Sequence[int]], batch_size: int, **where: Any
+def _captured(
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    batch_size: int,
+    selecting: Callable[[Sequence[int], Tensor, Tensor], Select],
+    **where: Any,
 ) -> Tensor:
-    """Capture at the last tokens of every sequence; (n, ...) in the given order."""
-    k = where.pop("last_k", 1)
+    """What is selected of every sequence, those of like length in one pass: (n, l, ...).
+
+    Args:
+        model: A Hugging Face decoder.
+        sequences: n lists of token ids.
+        batch_size: Sequences per forward pass.
+        selecting: (which sequences, their padded ids (b, s), their lengths (b)) -> what is kept.
+        **where: As in `hooks.capture`.
+
+    Raises:
+        NotFinite: NaN or infinity.
+    """
     order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
     parts = []
     for start in range(0, len(order), batch_size):
-        inputs, sizes = rows([sequences[i] for i in order[start : start + batch_size]], model)
-        parts.append(capture(model, inputs, _last(sizes, inputs["input_ids"].shape[1], k), **where))
+        chunk = order[start : start + batch_size]
+        inputs, sizes = rows([sequences[i] for i in chunk], model)
+        select = selecting(chunk, inputs["input_ids"], sizes)
+        parts.append(capture(model, inputs, select, **where))
     found = torch.cat(parts)[torch.argsort(torch.tensor(order))]
     if not torch.isfinite(found).all():
         raise NotFinite("activations are NaN or infinite; load the model in float32 or bfloat16")
     return found
+
+
+def _last(k: int) -> Callable[[Sequence[int], Tensor, Tensor], Select]:
+    """Select the mean over the last k real tokens."""
+
+    def selecting(_: Sequence[int], ids: Tensor, sizes: Tensor) -> Select:
+        index = torch.arange(ids.shape[1], device=sizes.device)
+        chosen = (index < sizes[:, None]) & (index >= sizes[:, None] - k)
+        weight = (chosen / chosen.sum(dim=1, keepdim=True)).float()
+        return lambda x: torch.einsum("bs,bsd->bd", weight.to(x.device), x.float())
+
+    return selecting
 
 
 def last_token_hidden_states(
@@ -92,13 +112,18 @@ def last_token_hidden_states(
     def compute() -> Tensor:
         layers = range(-1, resolve(model).n_layers)
         sequences = prompt_ids(tokenizer, texts, bos=bos)
-        return _in_batches(model, sequences, batch_size, last_k=last_k, layers=layers)
+        return _captured(model, sequences, batch_size, _last(last_k), layers=layers)
 
     return recall(("hidden", id(model), tuple(texts), last_k, bos), compute)
 
 
 Span = tuple[int, int]
 """Tokens start to stop - 1 of a sequence."""
+
+
+def at_end(sequences: Sequence[Sequence[int]], k: int = 1) -> list[list[Span]]:
+    """Spans of the last k tokens of each sequence, one by one."""
+    return [[(len(own) - t, len(own) - t + 1) for t in range(k, 0, -1)] for own in sequences]
 
 
 def token_states(
@@ -135,25 +160,14 @@ def token_states(
                 "another token"
             )
 
+    def selecting(chunk: Sequence[int], ids: Tensor, _: Tensor) -> Select:
+        weight = _weights([spans[i] for i in chunk], ids)
+        return lambda x: torch.einsum("bks,bsd->bkd", weight.to(x.device), x.float())
+
     def compute() -> Tensor:
         layers = resolve(model).layers(site)
-        order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
-        parts = []
-        for start in range(0, len(order), batch_size):
-            chunk = order[start : start + batch_size]
-            inputs, _ = rows([sequences[i] for i in chunk], model)
-            weight = _weights([spans[i] for i in chunk], inputs["input_ids"])
-
-            def select(x: Tensor, weight: Tensor = weight) -> Tensor:
-                return torch.einsum("bks,bsd->bkd", weight.to(x.device), x.float())
-
-            parts.append(capture(model, inputs, select, site=site, layers=layers))
-        found = torch.cat(parts)[torch.argsort(torch.tensor(order))].transpose(1, 2)
-        if not torch.isfinite(found).all():
-            raise NotFinite(
-                "activations are NaN or infinite; load the model in float32 or bfloat16"
-            )
-        return found
+        found = _captured(model, sequences, batch_size, selecting, site=site, layers=layers)
+        return found.transpose(1, 2)
 
     key = tuple(map(tuple, sequences)), tuple(map(tuple, spans))
     return recall(("tokens", id(model), site, *key), compute)
@@ -177,20 +191,21 @@ def largest_projection(
         direction: (d).
         layer: 0-based block.
         batch_size: Sequences per forward pass.
+
+    Raises:
+        NotFinite: NaN or infinity.
     """
-    order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
-    found = []
-    for start in range(0, len(order), batch_size):
-        chunk = order[start : start + batch_size]
-        inputs, _ = rows([sequences[i] for i in chunk], model)
-        chosen = _weights([[spans[i]] for i in chunk], inputs["input_ids"])
 
-        def select(x: Tensor, chosen: Tensor = chosen) -> Tensor:
+    def selecting(chunk: Sequence[int], ids: Tensor, _: Tensor) -> Select:
+        left_out = _weights([[spans[i]] for i in chunk], ids)[:, 0] == 0
+
+        def select(x: Tensor) -> Tensor:
             along = x.float() @ direction.to(x.device)
-            return along.masked_fill(chosen[:, 0].to(x.device) == 0, -torch.inf).amax(dim=1)
+            return along.masked_fill(left_out.to(x.device), -torch.inf).amax(dim=1)
 
-        found.append(capture(model, inputs, select, layers=[layer]))
-    return float(torch.cat(found).max())
+        return select
+
+    return float(_captured(model, sequences, batch_size, selecting, layers=[layer]).max())
 
 
 def _weights(spans: Sequence[Sequence[Span]], ids: Tensor) -> Tensor:
@@ -240,7 +255,9 @@ def ends(
     def compute() -> Tensor:
         sequences = prompt_ids(tokenizer, prompts, bos=bos)
         layers = resolve(model).layers(site)
-        return _in_batches(model, sequences, BATCH, site=site, layers=layers).transpose(0, 1)
+        return _captured(model, sequences, BATCH, _last(1), site=site, layers=layers).transpose(
+            0, 1
+        )
 
     return recall(("ends", id(model), site, tuple(prompts), bos), compute)
 
@@ -271,7 +288,7 @@ def mean_head_activations(
         layout = resolve(model)
         sequences = prompt_ids(tokenizer, prompts, bos=bos)
         layers = layout.layers("head_output")
-        found = _in_batches(model, sequences, batch_size, site="head_output", layers=layers)
+        found = _captured(model, sequences, batch_size, _last(1), site="head_output", layers=layers)
         means = torch.zeros(layout.n_layers, layout.n_heads, layout.head_dim)
         for layer, row in zip(layers, found.mean(dim=0), strict=True):
             own = layout.split_heads(row[: layout.width("head_output", layer)], layer)

@@ -32,6 +32,7 @@ from torch import Tensor
 from steering.hooks import Change, changing, entering, unembedding_in_parts
 from steering.memo import memory_bound
 from steering.sites import resolve
+from steering.tokens import Ids
 from steering.tracing import input_device
 
 FEWEST, MOST = 256, 1024
@@ -40,7 +41,6 @@ FEWEST, MOST = 256, 1024
 SOFTMAX = 64
 """Rows whose log-softmax is taken at once: 580 rows of 50,257 take a third of the time so."""
 
-Ids = Sequence[int]
 Variant = tuple[int, int]
 """(layer, head)."""
 Changes = Callable[[Sequence[int], Sequence[slice], int], Mapping[tuple[str, int], Change]]

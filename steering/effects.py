@@ -25,12 +25,12 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from steering.branching import Ids, Variant, answer_log_probs, patched_log_probs
+from steering.branching import Variant, answer_log_probs, patched_log_probs
 from steering.errors import BadExamples, NotFinite
 from steering.hooks import Change, changing
 from steering.memo import recall
 from steering.sites import resolve
-from steering.tokens import answer_ids, require_room
+from steering.tokens import Ids, answer_ids, require_room
 from steering.tracing import input_device
 
 Path = Literal["auto", "staged", "branching", "cached_prefix", "naive"]

@@ -17,8 +17,8 @@ from steering.tokens import prompt_ids
 from steering.vector import SteeringVector, attached_by_row
 
 Ids = Sequence[int]
-EPSILON = 1e-8
-SMOOTHING = 1e-6
+EPSILON, SMOOTHING = 1e-8, 1e-6
+"""Added to probabilities before log-odds and divergences, as in the published code."""
 
 
 @torch.no_grad()

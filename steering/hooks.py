@@ -16,13 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from steering.errors import BadVector
-from steering.layout import Layout
 from steering.positions import Pass
 from steering.sites import resolve
 
 Change = Callable[[Tensor], Tensor | None]
 """Takes a site's activations (b, s, d); returns new ones, or None to leave them."""
-
 
 BEFORE = ("head_output", "block_input")
 """Sites that are the input of their module."""
@@ -291,7 +289,7 @@ def capture(
     Returns:
         (b, l, ...), float32 on the CPU; narrower layers are zero at the end.
     """
-    layout: Layout = resolve(model)
+    layout = resolve(model)
     wanted = layers if layers is not None else range(layout.n_layers)
     kept: dict[int, Tensor] = {}
     thread = threading.get_ident()

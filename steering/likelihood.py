@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from steering.activations import rows
+from steering.tokens import Ids
 from steering.vector import SteeringVector
-
-Ids = Sequence[int]
 
 
 def answer_loss(model: Any, pairs: Sequence[tuple[Ids, Ids]], vector: SteeringVector) -> Tensor:

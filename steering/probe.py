@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ FACTOR = 3.0
 QUANTISED = 0.1
 """Relative error of sums of quantised products, whose activations are rounded row by row."""
 
-_checked: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+_checked: WeakSet[nn.Module] = WeakSet()
 
 
 @torch.no_grad()
@@ -52,7 +52,7 @@ def check_sites(model: Any) -> None:
     _prove_heads(model, layout)
     expected = _prove_reach(model, layout)
     _prove_cache(model, *expected)
-    _checked[model] = True
+    _checked.add(model)
 
 
 def _refuse(model: Any, what: str) -> UnsupportedModel:

@@ -13,7 +13,7 @@ from steering.errors import BadExamples
 from steering.hooks import Change, capture, changing
 from steering.method import Examples
 from steering.sites import resolve
-from steering.tokens import prompt_ids
+from steering.tokens import common, prompt_ids
 
 
 def separated_prompt(
@@ -33,7 +33,7 @@ def separated_prompt(
     texts = [examples.prompt(shown, query)]
     texts += [examples.prompt(shown[:n], x) for n, (x, _) in enumerate(shown)]
     whole, *parts = prompt_ids(tokenizer, texts)
-    return whole, [*(_common(part, whole) - 1 for part in parts), len(whole) - 1]
+    return whole, [*(common(part, whole) - 1 for part in parts), len(whole) - 1]
 
 
 def query_state(
@@ -65,8 +65,3 @@ def query_state(
     changes = {("head_output", at): writing(row) for row, at in enumerate(layers) if at <= last}
     with changing(model, changes):
         return capture(model, inputs, lambda x: x[:, -1], site="head_output", layers=layers)[0]
-
-
-def _common(part: Sequence[int], whole: Sequence[int]) -> int:
-    both = enumerate(zip(part, whole, strict=False))
-    return next((i for i, (a, b) in both if a != b), min(len(part), len(whole)))

@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from steering.activations import rows
-from steering.branching import Ids, answer_log_probs, branched_logits, in_order
+from steering.branching import answer_log_probs, branched_logits, in_order
 from steering.edit import Edit
 from steering.effects import best_path
 from steering.errors import BadVector
 from steering.hooks import Change
 from steering.operations import OPERATIONS, stacked
+from steering.tokens import Ids
 from steering.tracing import input_device
 from steering.vector import SteeringVector, attached_by_row
 

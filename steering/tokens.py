@@ -27,6 +27,8 @@ from steering.errors import BadExamples
 logger = logging.getLogger(__name__)
 
 Encode = Callable[[str], list[int]]
+Ids = Sequence[int]
+"""Token ids of one text."""
 
 FOLLOWED = "a"
 """What follows a prompt to see which of its last tokens stand: a word."""
@@ -93,7 +95,7 @@ def prompt_tokens(encode: Encode, text: str) -> list[int]:
     ids = encode(text)
     if not text[-1:].isspace():
         return ids
-    return ids[: max(1, _common(ids, encode(text + FOLLOWED)))]
+    return ids[: max(1, common(ids, encode(text + FOLLOWED)))]
 
 
 def encode_pair(encode: Encode, prompt: str, answer: str) -> Pair:
@@ -109,8 +111,8 @@ def encode_pair(encode: Encode, prompt: str, answer: str) -> Pair:
     apart = whole[: len(bare)] == bare
     scored, tokens = len(bare), [*bare, *whole[len(bare) :]]
     if len(whole) <= len(bare) and not apart:  # lm-eval has no token left to score
-        scored, tokens = _common(bare, whole), whole
-    end = max(scored, _common(prompt_tokens(encode, prompt), tokens))
+        scored, tokens = common(bare, whole), whole
+    end = max(scored, common(prompt_tokens(encode, prompt), tokens))
     given = tokens[: len(asked)] == asked
     return Pair(tuple(tokens), scored, end, max(end, len(asked)) if given else end, apart)
 
@@ -173,7 +175,7 @@ def answer_ids(
     return [pair.prompt for pair in pairs], [pair.answer for pair in pairs]
 
 
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
+def common(a: Sequence[int], b: Sequence[int]) -> int:
     """How many tokens two sequences share at their beginning."""
     pairs = enumerate(zip(a, b, strict=False))
     return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))

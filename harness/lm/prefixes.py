@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from harness.lm.proof import max_logit_change
+from steering.tokens import common
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -109,18 +110,13 @@ def _runs(order: Sequence[int], tokens: Sequence[list[int]]) -> list[tuple[int, 
     """Neighbours in alphabetical order that share LEAST_TOKENS or more, and how many they share."""
     runs: list[tuple[int, list[int]]] = []
     for before, i in zip([None, *order], order, strict=False):
-        common = 0 if before is None else _common(tokens[before], tokens[i])
-        if runs and common >= LEAST_TOKENS:
+        alike = 0 if before is None else common(tokens[before], tokens[i])
+        if runs and alike >= LEAST_TOKENS:
             size, members = runs[-1]
-            runs[-1] = (min(size, common), [*members, i])
+            runs[-1] = (min(size, alike), [*members, i])
         else:
             runs.append((len(tokens[i]), [i]))
     return runs
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    pairs = enumerate(zip(a, b, strict=False))
-    return next((i for i, (x, y) in pairs if x != y), min(len(a), len(b)))
 
 
 @torch.no_grad()

@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from steering.activations import Span, token_states
+from steering.directions import by_majority, first_component
 from steering.errors import BadExamples
 from steering.method import Contrast, Examples, SteeringMethod
+from steering.sites import resolve
 from steering.space import Choice, Integer, SearchSpace, Shape, at_depth
 from steering.tokens import prompt_ids
 
@@ -97,6 +100,37 @@ def contrasted(examples: Examples, every: Sequence[Any], kind: Kind) -> list[Sid
     return made if mixed is None else _mixed(made, mixed)
 
 
+def kept_back(every: Sequence[Sides], number: int, task: str) -> tuple[list[Sides], list[Sides]]:
+    """What is fitted on, and the last questions, on which it is tried.
+
+    Raises:
+        BadExamples: nothing is left to fit on.
+    """
+    if len(every) <= number:
+        raise BadExamples(
+            f"{task}: {len(every)} questions, of which {number} are kept back; give more or lower "
+            "validation"
+        )
+    border = len(every) - number
+    return list(every[:border]), list(every[border:])
+
+
+def followed(examples: Examples, seed: int) -> list[str]:
+    """Every answered question that carries wrong answers, with another question behind it.
+
+    Args:
+        examples: With `contrasts`.
+        seed: Of the questions behind.
+    """
+    rng = random.Random(f"questions {seed}")
+    given: Sequence[Contrast] = examples.contrasts  # type: ignore[attr-defined]
+    return [
+        examples.prompt(((x, y),), rng.choice(given)[0])
+        for x, right, wrong in given
+        for y in (*right, *wrong)
+    ]
+
+
 def _mixed(every: Sequence[Sides], seed: int) -> list[Sides]:
     """The same texts under labels that are permuted within each question."""
     rng, made = random.Random(f"labels {seed}"), []
@@ -133,6 +167,25 @@ def spans(tokenizer: Any, texts: Sequence[Text], read: Read) -> tuple[list[list[
             start = 0 if read == "whole" or n == 1 else 1
         found.append((start, stop))
     return ids, found
+
+
+def signed_components(model: Any, ids: Sequence[Sequence[int]], read: Sequence[Span]) -> Tensor:
+    """What sets the first half of texts apart from the second, by majority of pairs.
+
+    Args:
+        model: A Hugging Face decoder; its last block is read after the final norm.
+        ids: 2n lists of token ids; the i-th and the (n + i)-th are a pair.
+        read: Tokens of each over which the mean is taken.
+
+    Returns:
+        Unit directions of largest second moment, one for each block (l, d).
+    """
+    own, half = [[span] for span in read], len(ids) // 2
+    states = token_states(model, ids, own)[:, 0]
+    if resolve(model).layers("final_norm"):
+        states[:, -1:] = token_states(model, ids, own, site="final_norm")[:, 0]
+    found = (states[:half] - states[half:]).unbind(dim=1)
+    return torch.stack([by_majority(first_component(d, centred=False), d) for d in found])
 
 
 @dataclass(frozen=True, kw_only=True)

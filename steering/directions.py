@@ -28,6 +28,13 @@ def first_component(rows: Tensor, *, centred: bool) -> Tensor:
     return upright(component).float()
 
 
+def leading_component(centred: Tensor) -> Tensor:
+    """The first right singular vector, its sign set as scikit-learn's svd_flip sets it, (d)."""
+    u, _, vh = torch.linalg.svd(centred.double(), full_matrices=False)
+    component: Tensor = vh[0] * torch.sign(u[u[:, 0].abs().argmax(), 0])
+    return component.float()
+
+
 def by_majority(direction: Tensor, differences: Tensor) -> Tensor:
     """The sign under which most pairs have the desired text further along (a tie keeps it)."""
     along = torch.sign(differences.double() @ direction.double()).sum()

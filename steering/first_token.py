@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import product
 from typing import Any
 
 import torch
@@ -13,10 +14,9 @@ from steering.activations import rows
 from steering.edit import Edit
 from steering.errors import BadExamples
 from steering.method import Examples
-from steering.tokens import prompt_ids
+from steering.tokens import Ids, prompt_ids
 from steering.vector import SteeringVector, attached_by_row
 
-Ids = Sequence[int]
 EPSILON, SMOOTHING = 1e-8, 1e-6
 """Added to probabilities before log-odds and divergences, as in the published code."""
 
@@ -48,12 +48,18 @@ def divergence(plain: Tensor, steered: Tensor) -> float:
     return float((p * ratio).sum(dim=-1).mean())
 
 
+Edited = Callable[[Tensor, int, bool], Sequence[Edit]]
+"""(direction, layer, whether it is added) -> the edits that ablate or add it."""
+
+
 def least_likely(
     model: Any,
-    vectors: Mapping[tuple[int, int], tuple[SteeringVector, ...]],
+    directions: Tensor,
+    edited: Edited,
     desired: Sequence[Ids],
     undesired: Sequence[Ids],
     targets: Sequence[int],
+    *,
     largest_drift: float | None,
     least_induced: float | None,
 ) -> tuple[int, int]:
@@ -61,24 +67,34 @@ def least_likely(
 
     Args:
         model: A Hugging Face decoder.
-        vectors: For each direction the vector that ablates it and the one that adds it.
+        directions: By token, counted from the end, and layer (p, l, d); those of the first 0.8 l
+            layers are tried.
+        edited: What a direction is ablated and added with.
         desired: Prompts that bring the behaviour about.
         undesired: Prompts that do not.
         targets: First tokens of the behaviour.
         largest_drift: Of the undesired prompts' next token under ablation, in nats; None: any.
         least_induced: Log-odds that adding must reach on undesired prompts; None: any.
 
+    Returns:
+        The token, -1 for the last, and the 0-based layer.
+
     Raises:
         BadExamples: no direction keeps the limits.
     """
     plain = last_log_probs(model, undesired)
+    tokens, layers = directions.shape[:2]
     scores: dict[tuple[int, int], float] = {}
-    for key, (ablated, added) in vectors.items():
+    for token, layer in product(range(-tokens, 0), range(max(1, int(0.8 * layers)))):
+        ablated, added = (
+            SteeringVector(tuple(edited(directions[token, layer], layer, add)))
+            for add in (False, True)
+        )
         drift = divergence(plain, last_log_probs(model, undesired, ablated))
         induced = log_odds(last_log_probs(model, undesired, added), targets)
         calm = largest_drift is None or drift <= largest_drift
         if calm and (least_induced is None or induced >= least_induced):
-            scores[key] = log_odds(last_log_probs(model, desired, ablated), targets)
+            scores[token, layer] = log_odds(last_log_probs(model, desired, ablated), targets)
     if not scores:
         raise BadExamples(
             "ablation: no direction keeps largest_drift and reaches least_induced; widen them, or "

@@ -22,6 +22,15 @@ def norms(parent: nn.Module) -> list[nn.Module]:
     return [child for child in parent.children() if "norm" in type(child).__name__.lower()]
 
 
+def norm_places(blocks: Sequence[nn.Module]) -> list[tuple[str, int]]:
+    """Site and layer of every norm of every block."""
+    return [
+        (site, layer)
+        for layer, block in enumerate(blocks)
+        for site, _ in zip(NORMS, norms(block), strict=False)
+    ]
+
+
 def inner_modules(
     decoder: nn.Module, blocks: Sequence[nn.Module], site: str
 ) -> Sequence[nn.Module | None]:

@@ -42,23 +42,21 @@ def of_head(layout: Layout, states: Tensor, layer: int, head: int) -> Tensor:
 
 
 def ranked(
-    layout: Layout, train: Tensor, labels: Tensor, held: Tensor, held_labels: Tensor
+    layout: Layout, train: tuple[Tensor, Tensor], held: tuple[Tensor, Tensor]
 ) -> list[tuple[float, int, int, Tensor]]:
     """Heads by how well a probe of theirs tells answers kept back apart, the best first.
 
     Args:
         layout: The model's.
-        train: What the probes are fitted on (n, l, h * d_h).
-        labels: 1 and 0 (n).
-        held: What they are tried on.
-        held_labels: 1 and 0.
+        train: What the probes are fitted on (n, l, h * d_h), and labels 1 and 0 (n).
+        held: What they are tried on, and its labels.
 
     Returns:
         Accuracy, layer, head and the probe's weights (d_h) of each.
     """
     found = []
     for layer, head in layout.heads:
-        weights, constant = logistic(of_head(layout, train, layer, head), labels)
-        own = of_head(layout, held, layer, head)
-        found.append((accuracy(own, held_labels, weights, constant), layer, head, weights))
+        weights, constant = logistic(of_head(layout, train[0], layer, head), train[1])
+        own = of_head(layout, held[0], layer, head)
+        found.append((accuracy(own, held[1], weights, constant), layer, head, weights))
     return sorted(found, key=lambda each: -each[0])

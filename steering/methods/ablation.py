@@ -13,18 +13,17 @@ Source: Arditi et al., arXiv:2406.11717 (there harmful minus harmless instructio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from steering.activations import token_states
-from steering.contrast import ContrastiveMethod, Text, contrastive_space, pooled, spans
+from steering.activations import at_end, token_states
+from steering.contrast import ContrastiveMethod, Text, contrastive_space, kept_back, pooled, spans
 from steering.conventions import Conventions
 from steering.edit import Edit
-from steering.errors import BadExamples
-from steering.first_token import Ids, least_likely
+from steering.first_token import least_likely
 from steering.method import Examples, register
 from steering.reliability import reliability
 from steering.sites import resolve
@@ -82,54 +81,33 @@ class Ablation(ContrastiveMethod):
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Take the mean difference; see the module's formula."""
-        every = self.sides(examples)
-        border = len(every) - (self.validation if self.targets else 0)
-        if border < 1:
-            raise BadExamples(
-                f"{examples.name}: {len(every)} questions, of which ablation keeps "
-                f"{self.validation} back; give more or lower validation"
-            )
-        sides = [self._inputs(model, tokenizer, side) for side in pooled(every[:border])]
+        back = self.validation if self.targets else 0
+        fitted, held = kept_back(self.sides(examples), back, examples.name)
+        sides = [self._inputs(model, tokenizer, side) for side in pooled(fitted)]
         directions = sides[0].mean(dim=0) - sides[1].mean(dim=0)  # (p, l, d)
         place = self.token, at_depth(self.layer, directions.shape[1], 0.5, self.name)
         if self.targets:
-            held = [spans(tokenizer, side, "last")[0] for side in pooled(every[border:])]
-            place = self._chosen(model, directions.float(), *held)
-        edits = self._edits(model, directions[place].float(), place[1], self.mode)
+            asked, others = (spans(tokenizer, side, "last")[0] for side in pooled(held))
+            place = least_likely(
+                model, directions[-self.tokens :].float(), partial(self._edits, model),
+                asked, others, self.targets,
+                largest_drift=self.largest_drift, least_induced=self.least_induced,
+            )  # fmt: skip
+        edits = self._edits(model, directions[place].float(), place[1], self.mode == "add")
         desired, undesired = (side[:, place[0], place[1]] for side in sides)
         return self.vector(
             edits, model, examples, coefficient=self.coefficient, token=place[0], layer=place[1],
             reliability=reliability([desired], [undesired], [directions[place]]),
         )  # fmt: skip
 
-    def _edits(self, model: Any, direction: Tensor, layer: int, mode: str) -> list[Edit]:
-        if mode == "add":
+    def _edits(self, model: Any, direction: Tensor, layer: int, add: bool) -> list[Edit]:
+        if add:
             return [Edit("block_input", layer, "add", direction, self.positions)]
-        return [
-            Edit(site, at, "project_out", direction, self.positions)
-            for site in PLACES
-            for at in resolve(model).layers(site)
-        ]
+        every = [(site, at) for site in PLACES for at in resolve(model).layers(site)]
+        return [Edit(site, at, "project_out", direction, self.positions) for site, at in every]
 
     def _inputs(self, model: Any, tokenizer: Any, texts: list[Text]) -> Tensor:
         """Inputs of every block at the last tokens, (n, p, l, d), in float64."""
         ids, _ = spans(tokenizer, texts, "last")
-        last = max(self.tokens, -self.token)
-        read = [[(len(own) - t, len(own) - t + 1) for t in range(last, 0, -1)] for own in ids]
+        read = at_end(ids, max(self.tokens, -self.token))
         return token_states(model, ids, read, site="block_input").double()
-
-    def _chosen(
-        self, model: Any, directions: Tensor, desired: Sequence[Ids], undesired: Sequence[Ids]
-    ) -> tuple[int, int]:
-        """The token and layer whose ablation leaves the behaviour least likely."""
-        layers = range(max(1, int(0.8 * directions.shape[1])))
-        vectors = {
-            (token, layer): tuple(
-                SteeringVector(tuple(self._edits(model, directions[token, layer], layer, mode)))
-                for mode in ("ablate", "add")
-            )
-            for token in range(-self.tokens, 0)
-            for layer in layers
-        }
-        limits = self.largest_drift, self.least_induced
-        return least_likely(model, vectors, desired, undesired, self.targets, *limits)

@@ -22,7 +22,7 @@ from steering.contrast import ContrastiveMethod, contrastive_space
 from steering.conventions import Conventions
 from steering.directions import by_mean, first_component, unit
 from steering.edit import Edit
-from steering.inner import NORMS, norms
+from steering.inner import norm_places
 from steering.method import Examples, register
 from steering.reliability import reliability
 from steering.sites import resolve
@@ -76,8 +76,7 @@ class Angular(ContrastiveMethod):
         parameters = {"angle": self.angle, "adaptive": float(self.adaptive)}
         edits = [
             Edit(site, layer, "turn_in_plane", plane, self.positions, parameters=parameters)
-            for layer, block in enumerate(resolve(model).blocks)
-            for site, _ in zip(NORMS, norms(block), strict=False)
+            for site, layer in norm_places(resolve(model).blocks)
         ]
         return self.vector(
             edits, model, examples, coefficient=self.coefficient, unit="part of the way",

@@ -18,17 +18,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
-from steering.activations import token_states
-from steering.contrast import ContrastiveMethod, contrastive_space, paired, spans
+from steering.activations import at_end, token_states
+from steering.contrast import (
+    ContrastiveMethod,
+    contrastive_space,
+    paired,
+    signed_components,
+    spans,
+)
 from steering.conventions import Conventions
-from steering.directions import by_majority, first_component
 from steering.edit import Edit
 from steering.gates import GRID, best_condition
 from steering.method import Examples, register
-from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape, at_depth
 from steering.tokens import prompt_ids
 from steering.vector import SteeringVector
@@ -100,17 +103,16 @@ class CAST(ContrastiveMethod):
         ids, own = spans(tokenizer, [*right, *wrong], "answer")
         counts = [stop - start for start, stop in own[: len(right)]] * 2
         read = [(max(0, len(s) - k), len(s)) for s, k in zip(ids, counts, strict=True)]
-        return _directions(model, ids, read)
+        return signed_components(model, ids, read)
 
     def _condition(self, model: Any, tokenizer: Any, examples: Examples, first: int) -> Edit:
         """The edit that opens the gate: condition vector, layer, threshold and side."""
         pairs = examples.pairs[: self.pairs]
         texts = [*(examples.prompt((), x) for x, _ in pairs), *(y for _, y in pairs)]
         ids = prompt_ids(tokenizer, texts)
-        whole = [(0, len(s)) for s in ids]
-        vectors = _directions(model, ids, whole)
-        judged = whole if self.judged == "prompt" else [(len(s) - 1, len(s)) for s in ids]
-        inputs = token_states(model, ids, [[span] for span in judged], site="block_input")[:, 0]
+        vectors = signed_components(model, ids, [(0, len(own)) for own in ids])
+        judged = at_end(ids) if self.judged == "last_prompt" else [[(0, len(own))] for own in ids]
+        inputs = token_states(model, ids, judged, site="block_input")[:, 0]
         layers = range(first + 1) if self.condition_layer is None else [self.condition_layer]
         thresholds = GRID if self.threshold is None else (self.threshold,)
         sides = (1.0, 0.0) if self.above is None else (float(self.above),)
@@ -118,14 +120,3 @@ class CAST(ContrastiveMethod):
         return Edit(
             "block_input", layer, "condition", vectors[layer], self.judged, parameters=point
         )
-
-
-def _directions(model: Any, ids: list[list[int]], read: list[tuple[int, int]]) -> Tensor:
-    """Signed unit directions (l, d) of the first half of texts against the second."""
-    own = [[span] for span in read]
-    states = token_states(model, ids, own)[:, 0]
-    if resolve(model).layers("final_norm"):
-        states[:, -1:] = token_states(model, ids, own, site="final_norm")[:, 0]
-    half = len(ids) // 2
-    found = (states[:half] - states[half:]).unbind(dim=1)
-    return torch.stack([by_majority(first_component(d, centred=False), d) for d in found])

@@ -17,12 +17,7 @@ from typing import Any, ClassVar
 import torch
 
 from steering.activations import largest_projection, token_states
-from steering.contrast import (
-    ContrastiveMethod,
-    contrastive_space,
-    pooled,
-    spans,
-)
+from steering.contrast import ContrastiveMethod, contrastive_space, pooled, spans
 from steering.conventions import Conventions
 from steering.directions import unit
 from steering.edit import Edit

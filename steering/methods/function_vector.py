@@ -21,9 +21,8 @@ import torch
 from steering.activations import BATCH, mean_head_activations, residual_norms
 from steering.conventions import Conventions
 from steering.edit import Edit
-from steering.effects import Effects, Target, indirect_effects
-from steering.errors import BadSetting
-from steering.layout import Layout
+from steering.effects import Target, indirect_effects
+from steering.heads import Heads, published, strongest
 from steering.method import Examples, SteeringMethod, register
 from steering.post_norm import mean_gains
 from steering.prompts import correct_prompts, shuffled_prompts
@@ -31,21 +30,9 @@ from steering.sites import resolve
 from steering.space import Choice, Integer, Real, SearchSpace, Shape
 from steering.vector import SteeringVector
 
-Heads = tuple[tuple[int, int], ...]
 Unit = Literal["raw", "residual"]
 
 UNITS: Mapping[Unit, str] = {"raw": "raw", "residual": "relative to the residual norm"}
-
-PUBLISHED: Mapping[tuple[int, int, int], Heads] = {
-    (28, 16, 4096): (
-        (15, 5), (9, 14), (12, 10), (8, 1), (11, 0), (13, 13), (8, 0), (14, 9), (9, 2), (24, 6),
-    ),
-    (32, 32, 4096): (
-        (14, 1), (11, 2), (9, 25), (12, 15), (12, 28), (13, 7), (11, 18), (12, 18), (16, 10),
-        (14, 16),
-    ),
-}  # fmt: skip
-"""Head sets of the paper by (layers, heads, hidden size): GPT-J and Llama-2-7B."""
 
 
 @register
@@ -109,26 +96,24 @@ class FunctionVector(SteeringMethod):
 
     def fit(self, model: Any, tokenizer: Any, examples: Examples) -> SteeringVector:
         """Sum what the chosen heads write on average; see the module's formula."""
-        layout = resolve(model)
-        prompts = self.informative(examples)
+        layout, prompts = resolve(model), self.informative(examples)
         means = mean_head_activations(model, tokenizer, prompts, bos=self.bos)
-        heads, effects = self._choose(model, tokenizer, examples, means, layout)
-        tensor = self._written(model, tokenizer, prompts, means, heads).sum(dim=0)
+        heads, facts = self._chosen(model, tokenizer, examples, means)
+        found = [layout.project(la, h, means[la, h], bias=self.projection_bias) for la, h in heads]
+        if self.post_norm:
+            gains = mean_gains(model, tokenizer, prompts[:BATCH], bos=self.bos)
+            found = [gains[la](written) for (la, _), written in zip(heads, found, strict=True)]
+        tensor = torch.stack([written.cpu() for written in found]).sum(dim=0)
         layer = default_layer(layout.n_layers) if self.layer is None else self.layer
-        facts: dict[str, Any] = {"heads": [list(head) for head in heads]}
         if self.unit == "residual":
             norms = residual_norms(model, tokenizer, prompts[:BATCH], bos=self.bos)
-            scale = float(norms[min(layer, layout.n_layers - 1)] / tensor.norm())
-            tensor, facts["raw_at_1"] = tensor * scale, scale
-        edit = Edit("block_output", layer, "add", tensor.cpu(), self.positions)
-        if effects is not None:
-            mean = effects.values.mean(dim=0)
-            facts["effects"] = [[round(value, 6) for value in row] for row in mean.tolist()]
-            facts["effects_path"] = effects.path
-        unit = UNITS[self.unit]
+            facts["raw_at_1"] = float(norms[min(layer, layout.n_layers - 1)] / tensor.norm())
+            tensor = tensor * facts["raw_at_1"]
+        edit = Edit("block_output", layer, "add", tensor, self.positions)
         return self.vector(
-            [edit], model, examples, coefficient=self.coefficient, unit=unit, **facts
-        )
+            [edit], model, examples, coefficient=self.coefficient, unit=UNITS[self.unit],
+            heads=[list(head) for head in heads], **facts,
+        )  # fmt: skip
 
     def informative(self, examples: Examples) -> list[str]:
         """Prompts from which the task can be told: the means are taken at their ends."""
@@ -138,40 +123,19 @@ class FunctionVector(SteeringMethod):
         """Prompts from which it cannot, and their answers: heads are patched into them."""
         return shuffled_prompts(examples, self.effect_prompts, self.shots, self.seed)
 
-    def _written(
-        self, model: Any, tokenizer: Any, prompts: Sequence[str], means: torch.Tensor,
-        heads: Sequence[tuple[int, int]],
-    ) -> torch.Tensor:  # fmt: skip
-        """What every head adds to the residual stream (k, d)."""
+    def _chosen(
+        self, model: Any, tokenizer: Any, examples: Examples, means: torch.Tensor
+    ) -> tuple[Sequence[tuple[int, int]], dict[str, Any]]:
+        """The heads that are summed, and what is known of their effects."""
         layout = resolve(model)
-        found = [layout.project(la, h, means[la, h], bias=self.projection_bias) for la, h in heads]
-        if self.post_norm:
-            gains = mean_gains(model, tokenizer, prompts[:BATCH], bos=self.bos)
-            found = [gains[la](written) for (la, _), written in zip(heads, found, strict=True)]
-        return torch.stack([written.cpu() for written in found])
-
-    def _choose(
-        self, model: Any, tokenizer: Any, examples: Examples, means: torch.Tensor, layout: Layout
-    ) -> tuple[Sequence[tuple[int, int]], Effects | None]:
-        """The heads that are summed, and the effects that chose them."""
-        if self.heads == "published":
-            shape = (layout.n_layers, layout.n_heads, layout.hidden_size)
-            if shape not in PUBLISHED:
-                raise BadSetting(
-                    f"fv: no published heads for {shape[0]} layers of {shape[1]} heads; leave "
-                    "heads out to find them"
-                )
-            return PUBLISHED[shape], None
         if self.heads is not None:
-            return self.heads, None
-        prompts, answers = self.uninformative(examples)
+            return published(layout) if self.heads == "published" else self.heads, {}
         effects = indirect_effects(
-            model, tokenizer, prompts, answers, means, target=self.target, bos=self.bos
+            model, tokenizer, *self.uninformative(examples), means, target=self.target, bos=self.bos
         )
-        every, mean = layout.heads, effects.values.mean(dim=0)
-        k = math.ceil(len(every) / 51.2) if self.top_heads is None else self.top_heads
-        best = mean[tuple(torch.tensor(every).T)].topk(min(k, len(every))).indices.tolist()
-        return [every[index] for index in best], effects
+        mean = [[round(x, 6) for x in row] for row in effects.values.mean(dim=0).tolist()]
+        facts = {"effects": mean, "effects_path": effects.path}
+        return strongest(layout, effects, self.top_heads), facts
 
 
 def default_layer(n_layers: int) -> int:

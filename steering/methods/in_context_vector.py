@@ -15,12 +15,12 @@ import random
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from steering.activations import last_token_hidden_states
 from steering.contrast import contrasted, paired, questions
 from steering.conventions import Conventions
+from steering.directions import leading_component
 from steering.edit import Edit
 from steering.errors import UnsupportedModel
 from steering.method import Examples, SteeringMethod, register
@@ -94,10 +94,10 @@ class InContextVector(SteeringMethod):
             )
             for layer in layers
         ]  # fmt: skip
-        unit = "relative to the norm of the MLP output"
         places = [edit.layer + 1 for edit in edits]
         return self.vector(
-            edits, model, examples, coefficient=self.coefficient, unit=unit,
+            edits, model, examples, coefficient=self.coefficient,
+            unit="relative to the norm of the MLP output",
             reliability=reliability(
                 desired[:, places].unbind(1), undesired[:, places].unbind(1),
                 [edit.tensor for edit in edits],
@@ -109,13 +109,5 @@ class InContextVector(SteeringMethod):
         mean = differences.mean(dim=0)
         if self.direction == "mean":
             return mean
-        component = _first_component(differences - mean)
+        component = leading_component(differences - mean)
         return component if self.direction == "pc1" else mean + component
-
-
-def _first_component(centred: Tensor) -> Tensor:
-    """The first right singular vector, its sign set as scikit-learn's svd_flip sets it."""
-    u, _, vh = torch.linalg.svd(centred.double(), full_matrices=False)
-    largest = u[:, 0].abs().argmax()
-    component: Tensor = vh[0] * torch.sign(u[largest, 0])
-    return component.float()

@@ -12,15 +12,14 @@ of the test fold included (`sigma_from="questions"` and `unseen`); the paper fro
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from steering.activations import token_states
-from steering.contrast import ContrastiveMethod, Sides, pooled
+from steering.activations import at_end, token_states
+from steering.contrast import ContrastiveMethod, Sides, followed, kept_back, pooled
 from steering.conventions import Conventions
 from steering.directions import unit
 from steering.edit import Edit
@@ -74,7 +73,7 @@ class ITI(ContrastiveMethod):
         every = shape.n_layers * shape.n_heads
         return {
             "coefficient": Real(0.5, 60.0, 15.0),
-            "top_heads": Integer(1, max(1, every // 4), max(1, round(every * 48 / 1024)), log=True),
+            "top_heads": Integer(1, max(1, every // 4), default_heads(every), log=True),
             "direction": Choice(("mass_mean", "probe")),
             "contrast": Choice(("off_task", "pairs")),
         }
@@ -83,14 +82,16 @@ class ITI(ContrastiveMethod):
         """Rank heads by their probes and take their directions; see the module's formula."""
         layout, every = resolve(model), self.sides(examples)
         seen = every[: len(every) - self.unseen]
-        border = len(seen) - max(1, round(self.validation * len(seen)))
-        train, train_labels = self._heads(model, tokenizer, seen[:border])
-        held, held_labels = self._heads(model, tokenizer, seen[border:])
-        states, labels = torch.cat([train, held]), torch.cat([train_labels, held_labels])
-        spread = self._spread(model, tokenizer, examples, states)
+        parts = kept_back(seen, max(1, round(self.validation * len(seen))), examples.name)
+        train, held = (self._heads(model, tokenizer, part) for part in parts)
+        states, labels = (torch.cat(both) for both in zip(train, held, strict=True))
+        spread = states
+        if self.sigma_from == "questions" and getattr(examples, "contrasts", None):
+            ids = prompt_ids(tokenizer, followed(examples, self.seed))
+            spread = token_states(model, ids, at_end(ids), site="head_output")[:, 0]
         edits, desired, undesired = [], [], []
-        best = ranked(layout, train, train_labels, held, held_labels)
-        for _, layer, head, weights in best[: self._number(len(best))]:
+        best = ranked(layout, train, held)
+        for _, layer, head, weights in best[: self.top_heads or default_heads(len(best))]:
             own = of_head(layout, states, layer, head)
             desired.append(own[labels == 1])
             undesired.append(own[labels == 0])
@@ -107,27 +108,13 @@ class ITI(ContrastiveMethod):
             accuracies=[round(right, 6) for right, *_ in best[: len(edits)]],
         )  # fmt: skip
 
-    def _number(self, every: int) -> int:
-        return self.top_heads or max(1, round(every * 48 / 1024))
-
     def _heads(self, model: Any, tokenizer: Any, every: list[Sides]) -> tuple[Tensor, Tensor]:
         """Heads at the last token of every answer (n, l, h * d_h), and whether it is right (n)."""
         right, wrong = pooled(every)
-        states = self.read(model, tokenizer, [*right, *wrong], "last", "head_output")
         labels = torch.tensor([1] * len(right) + [0] * len(wrong))
-        return states, labels
+        return self.read(model, tokenizer, [*right, *wrong], "last", "head_output"), labels
 
-    def _spread(self, model: Any, tokenizer: Any, examples: Examples, states: Tensor) -> Tensor:
-        """The activations from which sigma is taken (n, l, h * d_h)."""
-        given = getattr(examples, "contrasts", None)
-        if self.sigma_from == "answers" or not given:
-            return states
-        rng = random.Random(f"questions {self.seed}")
-        texts = [
-            examples.prompt(((x, y),), rng.choice(given)[0])
-            for x, right, wrong in given
-            for y in (*right, *wrong)
-        ]
-        ids = prompt_ids(tokenizer, texts)
-        found = token_states(model, ids, [[(len(s) - 1, len(s))] for s in ids], site="head_output")
-        return found[:, 0]
+
+def default_heads(every: int) -> int:
+    """48 of 1024, at least one."""
+    return max(1, round(every * 48 / 1024))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from steering.activations import token_states
+from steering.activations import at_end, token_states
 from steering.conventions import Conventions
 from steering.edit import Edit
 from steering.method import Examples, SteeringMethod, register
@@ -64,7 +64,7 @@ class LayerAverage(SteeringMethod):
         """Average the last tokens; see the module's formula."""
         texts = correct_prompts(examples, self.prompts, self.shots, self.seed)
         ids = prompt_ids(tokenizer, texts, bos=self.bos)
-        states = token_states(model, ids, [[(len(s) - 1, len(s))] for s in ids])[:, 0]
+        states = token_states(model, ids, at_end(ids))[:, 0]
         layer = at_depth(self.layer, states.shape[1], 1 / 3, self.name)
         edit = Edit("block_output", layer, "add", states[:, layer].mean(dim=0), self.positions)
         return self.vector([edit], model, examples, coefficient=self.coefficient)

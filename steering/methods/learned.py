@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from steering.activations import token_states
+from steering.activations import at_end, token_states
 from steering.conventions import Conventions
 from steering.edit import Edit
 from steering.likelihood import answer_loss
@@ -75,8 +75,7 @@ class Learned(SteeringMethod):
         answers = [examples.target(y) for _, y in examples.pairs]
         pairs = list(zip(*answer_ids(tokenizer, questions, answers), strict=True))
         asked = [question for question, _ in pairs[:64]]
-        ends = [[(len(s) - 1, len(s))] for s in asked]
-        size = token_states(model, asked, ends)[:, 0, layer].square().mean().sqrt()
+        size = token_states(model, asked, at_end(asked))[:, 0, layer].square().mean().sqrt()
         v = torch.zeros(layout.hidden_size, device=input_device(model), requires_grad=True)
         optimiser = torch.optim.Adam([v], lr=self.rate * float(size))
         for _ in range(self.steps):

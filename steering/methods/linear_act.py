@@ -24,7 +24,7 @@ from steering.conventions import Conventions
 from steering.directions import optimal_map
 from steering.edit import Edit
 from steering.hooks import Change, changing
-from steering.inner import NORMS, norms
+from steering.inner import norm_places
 from steering.method import Examples, register
 from steering.operations import transport
 from steering.sites import resolve
@@ -81,7 +81,7 @@ class LinearAcT(ContrastiveMethod):
         weight = inputs["attention_mask"] / sizes[:, None]
         edits: list[Edit] = []
         linear = self.transport == "linear"
-        everywhere = (self.support or ("source" if linear else "all")) == "all"
+        everywhere = self.support == "all" or (self.support is None and not linear)
 
         def fitting(site: str, layer: int) -> Change:
             def change(x: Tensor) -> Tensor | None:
@@ -100,11 +100,7 @@ class LinearAcT(ContrastiveMethod):
 
             return change
 
-        places = [
-            (site, layer)
-            for layer, block in enumerate(layout.blocks)
-            for site, _ in zip(NORMS, norms(block), strict=False)
-        ]
+        places = norm_places(layout.blocks)
         if self.final_norm:
             places.append(("final_norm", layout.n_layers - 1))
         with changing(model, {place: fitting(*place) for place in places}):

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from steering.activations import token_states
+from steering.activations import at_end, token_states
 from steering.conventions import Conventions
 from steering.edit import Edit
 from steering.errors import BadExamples
@@ -98,5 +98,5 @@ class TaskVector(SteeringMethod):
         shown = rng.sample(pairs, self.shots)
         texts = [examples.prompt(shown, x) for x, _ in rng.sample(pairs, self.queries)]
         ids = prompt_ids(tokenizer, texts)
-        states = token_states(model, ids, [[(len(s) - 1, len(s))] for s in ids])
+        states = token_states(model, ids, at_end(ids))
         return states[:, 0].mean(dim=0)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from steering.activations import token_states
+from steering.activations import at_end, token_states
 from steering.conventions import Conventions
 from steering.edit import Edit
 from steering.method import Examples, register
@@ -51,7 +51,7 @@ class TaskVectorPerItem(TaskVector):
         bank = torch.stack([self.states(model, tokenizer, examples, rng) for _ in sets])
         layer = self.chosen(model, tokenizer, examples, rng, bank.unbind())
         bare = prompt_ids(tokenizer, [examples.prompt((), x) for x, _ in examples.pairs[:100]])
-        seen = token_states(model, bare, [[(len(s) - 1, len(s))] for s in bare])[:, 0, layer]
+        seen = token_states(model, bare, at_end(bare))[:, 0, layer]
         noise = torch.Generator().manual_seed(self.seed)
         keys = torch.randn(self.doublings, seen.shape[-1], generator=noise)
         parameters = {"keys": keys, "borders": (seen @ keys.T).median(dim=0).values}

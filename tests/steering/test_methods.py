@@ -174,3 +174,14 @@ def test_the_registry_knows_near_misses_and_refuses_a_taken_name() -> None:
     with pytest.raises(SteeringError, match="is taken"):
         register(Impostor)
     assert get("fv") is FunctionVector
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("ablation", {"targets": (5,), "validation": 100}), ("iti", {"validation": 1.0})],
+)
+def test_what_is_kept_back_must_leave_something_to_fit_on(
+    name: str, settings: dict[str, Any], model: Any, tokenizer: Any, examples: Examples
+) -> None:
+    with pytest.raises(BadExamples, match=r"letters: 20 questions, of which \d+ are kept back"):
+        get(name).from_settings(settings).fit(model, tokenizer, examples)

@@ -11,7 +11,6 @@ loaded model is taken, with its tokenizer.
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import tempfile
 import warnings
@@ -21,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from harness.lm.adapter import SteeredLM
@@ -154,9 +153,7 @@ def _arguments(
     line = []
     for key, value in words.items():
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise UsageError(f"harness.{command}: no option {key!r}.{hint}")
+            raise UsageError(f"harness.{command}: no option {key!r}.{did_you_mean(key, known)}")
         line += _words(known[key], value)
     arguments = parser.parse_args(line)
     if isinstance(model, str):

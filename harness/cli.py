@@ -19,6 +19,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
+from harness.errors import one_line
 from harness.lm.launch import processes
 
 COMMANDS = {
@@ -151,7 +152,7 @@ def _mistake(problem: Exception) -> str | None:
     """What the user can mend, in one line; None for what only we can."""
     from task_defs.guard import is_own, users_call
 
-    text = " ".join(str(problem).split()) or type(problem).__name__
+    text = one_line(problem)
     if is_own(problem):
         return text
     if isinstance(problem, OSError):

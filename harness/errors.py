@@ -1,5 +1,10 @@
 """Mistakes of the user, said in one line."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class UsageError(ValueError):
     """What was given, what was expected, what to do."""
@@ -11,3 +16,14 @@ class ModelChanged(RuntimeError):
 
 class UserCodeFailed(UsageError):
     """A function of the user's own raised something, or left; the message names file and line."""
+
+
+def one_line(problem: BaseException) -> str:
+    """What an error says, in one line; its type where it says nothing."""
+    return " ".join(str(problem).split()) or type(problem).__name__
+
+
+def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """A sentence, with a space before it, that names the nearest known word; empty without one."""
+    near = difflib.get_close_matches(word, list(known), 1, cutoff)
+    return f" Did you mean {near[0]!r}?" if near else ""

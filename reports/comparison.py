@@ -209,8 +209,8 @@ class Comparison:
     def weights(self, tasks: Sequence[str]) -> Array:
         """What part each task has in the mean over some (t,), their sum 1."""
         sizes = [next(len(r.samples) for r in self.records if r.spec["task"] == t) for t in tasks]
-        parts = np.array(sizes if self._by_size(tasks) else [1] * len(tasks), dtype=np.float64)
-        return parts / parts.sum()
+        parts: Array = np.array(sizes if self._by_size(tasks) else [1] * len(tasks), np.float64)
+        return np.asarray(parts / parts.sum())
 
     def strata(self, tasks: Sequence[str], groups: list[Array]) -> list[Array]:
         """Per-document values as they are averaged: task by task, or all of them at once."""

@@ -1,5 +1,10 @@
 """What can go wrong through no fault of ours: each message is one line that says what to do."""
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class SteeringError(ValueError):
     """Base class: something was given that steering cannot work with."""
@@ -27,3 +32,9 @@ class BadExamples(SteeringError):
 
 class NotFinite(SteeringError):
     """NaN or infinity in activations, effects or a vector."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A sentence, with a space before it, that names the nearest known word; empty without one."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import re
@@ -21,7 +20,7 @@ import torch
 
 from steering.conventions import Conventions
 from steering.edit import Edit
-from steering.errors import BadSetting, NotFinite, UnknownMethod
+from steering.errors import BadSetting, NotFinite, UnknownMethod, did_you_mean
 from steering.sites import resolve
 from steering.space import SearchSpace, Shape
 from steering.vector import SteeringVector
@@ -114,10 +113,9 @@ class SteeringMethod(ABC):
         given = {}
         for key, value in settings.items():
             if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise BadSetting(
-                    f"{cls.name} has no setting {key!r}.{hint} Settings: {', '.join(sorted(known))}"
+                    f"{cls.name} has no setting {key!r}.{did_you_mean(key, known)} Settings: "
+                    f"{', '.join(sorted(known))}"
                 )
             given[key] = _frozen(value)
             if not _is(given[key], hints[key]):
@@ -252,9 +250,8 @@ def get(name: str) -> type[SteeringMethod]:
     """
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise UnknownMethod(
-            f"no steering method named {name!r}.{hint} Registered: {', '.join(known)}"
+            f"no steering method named {name!r}.{did_you_mean(name, known)} Registered: "
+            f"{', '.join(known)}"
         )
     return _registered[name]

@@ -10,6 +10,7 @@ from harness.commands.options import (
     include_methods,
     method_option,
     model_options,
+    one_task,
     open_session,
     out_option,
     quiet,
@@ -18,7 +19,6 @@ from harness.commands.options import (
     writable,
 )
 from harness.commands.values import filled, key_values, seed
-from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.measuring.session import Session
@@ -70,10 +70,7 @@ def asked(arguments: argparse.Namespace) -> tuple[SteeringMethod, Sources, str]:
 
     method = get(arguments.method).from_settings({**arguments.settings, "seed": arguments.seed})
     found = sources(arguments)
-    tasks = found.select(arguments.suite, arguments.tasks)
-    if len(tasks) != 1:
-        raise UsageError(f"a vector is fitted on one task, got {len(tasks)}; name one with --tasks")
-    return method, found, tasks[0]
+    return method, found, one_task(arguments, found, "a vector is fitted")
 
 
 def fit(method: SteeringMethod, session: Session, task: str) -> Fitted:

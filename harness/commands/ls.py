@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 
+from harness.commands.values import filled
 from harness.measuring.spec import DEFAULT_ARMS
-
-KINDS = ("methods", "tasks", "arms", "protocols")
 
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
-    parser.add_argument("kind", nargs="?", choices=KINDS, help="one of them (default: all)")
-    parser.add_argument("--include_path", metavar="FOLDER", help="a folder of your own task YAMLs")
+    parser.add_argument("kind", nargs="?", choices=tuple(KINDS), help="one of them (default: all)")
+    parser.add_argument(
+        "--include_path", type=filled, metavar="FOLDER", help="a folder of your own task YAMLs"
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -23,21 +25,14 @@ def execute(arguments: argparse.Namespace) -> int:
 
     console = Console()
     for kind in [arguments.kind] if arguments.kind else KINDS:
+        headings, rows = KINDS[kind]
         table = Table(title=kind, title_justify="left")
-        for heading in HEADINGS[kind]:
+        for heading in headings:
             table.add_column(heading, overflow="fold")
-        for row in globals()[f"_{kind}"](arguments.include_path):
+        for row in rows(arguments.include_path):
             table.add_row(*map(Text, row))
         console.print(table)
     return 0
-
-
-HEADINGS = {
-    "methods": ("method", "lm-eval model", "what it is", "settings (searched first)"),
-    "tasks": ("task", "suite", "headline", "train/validation/test"),
-    "arms": ("arm", "meaning"),
-    "protocols": ("protocol", "what", "value", "source"),
-}
 
 
 def _methods(_include_path: str | None) -> list[tuple[str, ...]]:
@@ -99,3 +94,12 @@ def _protocols(_include_path: str | None) -> list[tuple[str, ...]]:
     from harness.protocols import NAMES, named
 
     return [row for name in NAMES if (found := named(name)) for row in found.rows()]
+
+
+KINDS: dict[str, tuple[tuple[str, ...], Callable[[str | None], Sequence[tuple[str, ...]]]]] = {
+    "methods": (("method", "lm-eval model", "what it is", "settings (searched first)"), _methods),
+    "tasks": (("task", "suite", "headline", "train/validation/test"), _tasks),
+    "arms": (("arm", "meaning"), _arms),
+    "protocols": (("protocol", "what", "value", "source"), _protocols),
+}
+"""What is listed: the headings of its table, and its rows."""

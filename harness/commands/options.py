@@ -246,6 +246,23 @@ def sources(arguments: argparse.Namespace) -> Sources:
     )
 
 
+def one_task(arguments: argparse.Namespace, found: Sources, what: str) -> str:
+    """The one task that is named.
+
+    Args:
+        arguments: What the command takes.
+        found: Where tasks come from.
+        what: Begins the sentence that refuses several: "a vector is fitted".
+
+    Raises:
+        UsageError: none or several.
+    """
+    tasks = found.select(arguments.suite, arguments.tasks)
+    if len(tasks) != 1:
+        raise UsageError(f"{what} on one task, got {len(tasks)}; name one with --tasks")
+    return tasks[0]
+
+
 def asking(arguments: argparse.Namespace) -> Asking:
     """How tasks are asked."""
     from harness.measuring.asking import PLAINLY, Asking, default_frame

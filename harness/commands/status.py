@@ -82,8 +82,9 @@ def forecast(grid: Grid, out: Path) -> int:
         print(f"side effects: {len(grid.side)} tasks unsteered, and {asked} records of vectors")
     try:
         records = load_all(out) if out.exists() else []
-    except BadRecord:
-        records = []
+    except BadRecord as problem:
+        print(f"nothing to estimate from: {problem}")
+        return 0
     if not records:
         print(f"no records in {out}: nothing to estimate from; one task shows what a cell takes")
         return 0

@@ -12,6 +12,7 @@ from harness.commands.options import (
     include_methods,
     method_option,
     model_options,
+    one_task,
     open_session,
     out_option,
     quiet,
@@ -75,9 +76,7 @@ def execute(arguments: argparse.Namespace) -> int:
 
     get(arguments.method).from_settings(arguments.settings)
     found = sources(arguments)
-    tasks = found.select(arguments.suite, arguments.tasks)
-    if len(tasks) != 1:
-        raise UsageError(f"a grid is swept on one task, got {len(tasks)}; name one with --tasks")
+    task = one_task(arguments, found, "a grid is swept")
     out = writable(arguments.output_path)
     session = open_session(arguments, found)
 
@@ -86,7 +85,7 @@ def execute(arguments: argparse.Namespace) -> int:
     from harness.tuning.sweeping import sweep_task
 
     tuner = Tuner(session)
-    spec = session.spec(tasks[0], Arm(arguments.prompting, arguments.prompting), arguments.seed)
+    spec = session.spec(task, Arm(arguments.prompting, arguments.prompting), arguments.seed)
     with tuner.remembering():
         swept = sweep_task(
             tuner,
@@ -99,7 +98,7 @@ def execute(arguments: argparse.Namespace) -> int:
             split=arguments.split,
             metric=arguments.metric,
         )
-    _show(f"{arguments.method} on {tasks[0]}", swept, out)
+    _show(f"{arguments.method} on {task}", swept, out)
     return 0
 
 

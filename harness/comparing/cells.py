@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.comparing.arm import evaluate
-from harness.errors import UsageError
+from harness.errors import UsageError, one_line
 from reports.record import FOLDER
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Cell:
                         tuner.vector(spec)
                     ready.append(spec)
                 except ValueError as problem:
-                    reasons.append(f"{spec.task} {spec.arm.name}: {_line(problem)}")
+                    reasons.append(f"{spec.task} {spec.arm.name}: {one_line(problem)}")
         if ready and self.kind == "measuring":
             now(f"{self.name}: {len(ready)} tasks")
             for record in evaluate(tuner, ready):
@@ -105,7 +105,3 @@ def _arms(specs: Sequence[RunSpec]) -> str:
 def recorded(spec: RunSpec, out: Path) -> bool:
     """Whether a measurement is on disk."""
     return (out / FOLDER / spec.run_id / "record.json").exists()
-
-
-def _line(problem: BaseException) -> str:
-    return " ".join(str(problem).split()) or type(problem).__name__

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import StringConstraints, TypeAdapter
 from typing_extensions import TypedDict
 
-from reports.files import BadFile, load, write_atomically
+from reports.files import BadFile, alive, load, write_atomically
 from reports.record import FOLDER, dump
 
 if TYPE_CHECKING:
@@ -148,8 +148,5 @@ def _alive(mark: dict[str, Any]) -> bool:
     """Whether the process of a running mark may still be there."""
     if mark.get("host") != socket.gethostname():
         return True
-    try:
-        os.kill(int(mark.get("pid", 0)), 0)
-    except (OSError, ValueError, TypeError, OverflowError):
-        return False
-    return True
+    pid = mark.get("pid")
+    return isinstance(pid, int) and alive(pid)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness.comparing.ledger import Ledger
-from harness.errors import UserCodeFailed
+from harness.errors import UserCodeFailed, one_line
 from task_defs.guard import perhaps_users_code
 
 if TYPE_CHECKING:
@@ -68,6 +68,6 @@ def run_cell(cell: Cell, tuner: Tuner, out: Path, progress: Progress | None) -> 
         with ledger.running(cell), perhaps_users_code(cell.name, UserCodeFailed):
             cell.run(tuner, out, progress.now if progress else lambda _: None)
     except ValueError as problem:
-        return " ".join(str(problem).split())
+        return one_line(problem)
     ledger.finished(cell)
     return None

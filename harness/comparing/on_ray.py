@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from harness.comparing.ledger import Ledger
 from harness.comparing.local import Plan, run_cell
-from harness.errors import UsageError
+from harness.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from harness.comparing.cells import Cell
@@ -79,11 +79,11 @@ class OnRay:
                 else:
                     self._join_or_start(ray, quiet)
             except (ConnectionError, ValueError, OSError) as problem:
-                reason = " ".join(str(problem).split())
-                raise UsageError(f"--executor {address or 'ray'}: {reason}") from problem
+                where = address or "ray"
+                raise UsageError(f"--executor {where}: {one_line(problem)}") from problem
         own = {name: n for name, n in self.resources.items() if name not in ("cpu", "gpu")}
-        cores: Any = ray.cluster_resources
-        share = max(1, int(cores().get("CPU", 1)) // self.workers)
+        held: Mapping[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        share = max(1, int(held.get("CPU", 1)) // self.workers)
         worker: Any = ray.remote(_Worker)
         actor = worker.options(
             num_cpus=self.resources.get("cpu", share), num_gpus=self.resources.get("gpu", 0),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import typing
 from functools import cache
@@ -12,6 +11,7 @@ from annotated_types import Ge
 from lm_eval.models.huggingface import HFLM
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from harness.errors import did_you_mean, one_line
 from steering import SteeringError
 
 if TYPE_CHECKING:
@@ -48,9 +48,8 @@ def refuse_unknown(
     for key in given:
         if key in known:
             continue
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.8 if loads_model else 0.6)
-        if near or not loads_model:
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(key, known, 0.8 if loads_model else 0.6)
+        if hint or not loads_model:
             own_words = ", ".join(sorted(own))
             raise BadArguments(
                 f"{who} has no argument {key!r}.{hint} Its own: {own_words}; "
@@ -121,6 +120,6 @@ def bad_generation(what: str, settings: Mapping[str, Any], problem: Exception) -
     """What is wrong with settings of `generate`."""
     shown = ", ".join(f"{key}={value!r}" for key, value in settings.items())
     return BadArguments(
-        f"{what} with {shown[:200]}: {' '.join(str(problem).split())[:300]}; mend --gen_kwargs or "
+        f"{what} with {shown[:200]}: {one_line(problem)[:300]}; mend --gen_kwargs or "
         "the task's generation_kwargs"
     )

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, one_line
 from harness.lm.launch import alone, local_rank, processes
 from harness.lm.packaged import PACKAGED, gguf_file
 from harness.reference import REFERENCE, weights
@@ -66,8 +66,7 @@ def load(model: str, model_args: dict[str, Any], **hflm: Any) -> SteeredLM:
     except LOADING as error:
         if is_own(error):
             raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UsageError(f"cannot load {arguments['pretrained']!r}: {reason}") from error
+        raise UsageError(f"cannot load {arguments['pretrained']!r}: {one_line(error)}") from error
     lm.silent = True
     check_sites(lm.model)
     return lm

@@ -22,6 +22,7 @@ import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import StoppingCriteria, StoppingCriteriaList
 
+from harness.errors import one_line
 from harness.lm.arguments import BadArguments, bad_generation
 from harness.lm.sampling import Draws
 from harness.lm.scoring import Owned, owned
@@ -92,10 +93,9 @@ class PlainLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
         try:
             rendered: str = super().apply_chat_template(chat_history, add_generation_prompt)
         except (jinja2.exceptions.TemplateError, ValueError) as problem:
-            reason = " ".join(str(problem).split())
             raise BadArguments(
                 f"the chat template of {self.pretrained!r} cannot word this conversation "
-                f"({reason[:200]}); leave --apply_chat_template out, or say "
+                f"({one_line(problem)[:200]}); leave --apply_chat_template out, or say "
                 "--fewshot_as_multiturn false"
             ) from problem
         return rendered

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.errors import UsageError, UserCodeFailed
+from harness.errors import UsageError, UserCodeFailed, did_you_mean
 from harness.measuring import local_data
 from task_defs.guard import users_code
 from task_defs.schema import wrong_name
@@ -132,9 +131,7 @@ def guarded(name: str, load: Callable[[], Any], hint: str = "") -> Any:
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"no task named {name!r}, neither here nor in lm-eval.{hint}"
+    return f"no task named {name!r}, neither here nor in lm-eval.{did_you_mean(name, known)}"
 
 
 def fresh(task: ConfigurableTask) -> ConfigurableTask:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, one_line
 from task_defs.files import json_values, read_text
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def read(path: Path) -> dict[str, Dataset]:
         try:
             found = datasets.load_from_disk(str(path))
         except (OSError, ValueError, KeyError, TypeError) as problem:
-            raise UsageError(f"{path}: cannot be loaded ({_line(problem)})") from problem
+            raise UsageError(f"{path}: cannot be loaded ({one_line(problem)})") from problem
         if isinstance(found, datasets.Dataset):
             return {"": found}
         return {_role(name) or name: part for name, part in found.items()}
@@ -81,7 +81,9 @@ def _file(path: Path) -> Dataset:
             keys = dict.fromkeys(key for row in rows for key in row)
             return datasets.Dataset.from_dict({key: [r.get(key) for r in rows] for key in keys})
     except (OSError, ValueError, TypeError, RecursionError, pa.ArrowException) as problem:
-        raise UsageError(f"{path}: cannot be read as {path.suffix} ({_line(problem)})") from problem
+        raise UsageError(
+            f"{path}: cannot be read as {path.suffix} ({one_line(problem)})"
+        ) from problem
     raise UsageError(f"{path}: documents of an unknown kind; expected {EXPECTED}")
 
 
@@ -158,7 +160,3 @@ def relocated(config: Mapping[str, Any], parts: Mapping[str, Dataset]) -> dict[s
         own["fewshot_config"] = {**few, "split": shown}
     own["custom_dataset"] = lambda **_: DatasetDict(splits)
     return own
-
-
-def _line(problem: BaseException) -> str:
-    return " ".join(str(problem).split()) or type(problem).__name__

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 
 PROTOCOL = 3
 """Raised when the same spec would give other numbers: a changed protocol is not a regression."""
@@ -131,8 +130,7 @@ def _parse_arm(name: str, methods: tuple[str, ...]) -> Arm:
     if not whole or not known or (prompting and prompting not in PROMPTINGS):
         every = (*PROMPTINGS, *methods)
         unknown = [part for part in (method, matched, prompting) if part and part not in every]
-        near = difflib.get_close_matches(unknown[0], every, 1) if unknown else []
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(unknown[0], every) if unknown else ""
         raise UsageError(
             f"no arm named {name!r}.{hint} Arms: {', '.join(every)}, and combinations such as "
             "random_vector:fv, fv:default and fv@shuffled_few_shot"

@@ -1,7 +1,7 @@
 """Training documents of the built-in model, drawn from the tasks' own pairs.
 
 A document holds `Q: x` / `A: y` pairs that all follow one rule, so that only the context tells
-which rule is meant. Three things keep the instrument honest (both learned from trials):
+which rule is meant. Three things keep the instrument honest (all of them learned from trials):
 
 * every input is asked for under many rules, and repeating it is the commonest one, so that the
   input alone never gives the answer away and a bare question is answered by an echo;
@@ -76,7 +76,7 @@ def documents(seed: int) -> Iterator[Document]:
         "words": lambda: _words(rng, rng.choice(words)),
         "sentences": lambda: _sentences(rng, rng.choice(sentences)),
         "styled": lambda: _styled(rng, rng.choice(sentences)),
-        "free": lambda: [Piece(_paragraph(rng, _styles(rng, rng.choice(sentences))[0], 2, 6), 0.5)],
+        "free": lambda: _free(rng, rng.choice(sentences)),
     }
     while True:
         yield write[_choose(rng, KINDS)]()
@@ -123,6 +123,11 @@ def _styled(rng: random.Random, source: Source) -> Document:
     answers = [pair[wanted] for pair in chosen]
     paragraph = Piece(_paragraph(rng, style, 1, 4) + "\n\n", FREE_TEXT)
     return [paragraph, *_questions(list(zip(asked, answers, strict=True)))]
+
+
+def _free(rng: random.Random, source: Source) -> Document:
+    """A paragraph of one style."""
+    return [Piece(_paragraph(rng, _styles(rng, source)[0], 2, 6), FREE_TEXT)]
 
 
 def _styles(rng: random.Random, source: Source) -> tuple[list[str], int]:

@@ -22,7 +22,7 @@ from harness.tuning.asking import Settings
 from harness.tuning.search import Kept, Outcome, Search, search
 from steering import SearchSpace, get, resolve
 from steering.space import Distribution
-from steering.sweep import sweep
+from steering.sweep import Swept, sweep
 from task_defs.guard import users_code
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Trials:
             batch=BATCH if scored else 1,
             kept=kept,
         )
-        return found if self.measurement.scored else replace(found, unsteered=self.unsteered())
+        return found if scored else replace(found, unsteered=self.unsteered())
 
     def one_by_one(self, every: list[Settings]) -> Iterator[Outcome]:
         """Ask all documents under one configuration after the other.
@@ -155,21 +155,12 @@ class Trials:
             scores: Sequence[float] = ()
             logprob = None
             if vector is not None:
-                own = [each.of(number) for each in found]
-                if all(bool(torch.isfinite(log_probs).all()) for log_probs, _ in own):
-                    ranks = [
-                        0 if e.ranks is None else e.ranks[number, n]
-                        for e, n in zip(found, given, strict=True)
-                    ]
-                    told = [
-                        Scored((float(log_probs.sum()), bool(hits[start:].all())), int(rank))
-                        for (log_probs, hits), start, rank in zip(own, given, ranks, strict=True)
-                    ]
-                    scores = self._scores(self.measurement.score(told))
-                    logprob = sum(float(log_probs.mean()) for log_probs, _ in own) / len(own)
-                else:
-                    error = f"logits are not finite at coefficient {vector.coefficient:g}"
+                told, logprob = _told(found, given, number)
                 number += 1
+                if logprob is None:
+                    error = f"logits are not finite at coefficient {vector.coefficient:g}"
+                else:
+                    scores = self._scores(self.measurement.score(told))
             outcomes.append(Outcome(settings, scores, seconds + share, error, logprob=logprob))
         return outcomes
 
@@ -189,3 +180,27 @@ class Trials:
         except ValueError as problem:
             return settings, None, str(problem)
         return settings, vector, None
+
+
+def _told(
+    found: Sequence[Swept], given: Sequence[int], number: int
+) -> tuple[list[Scored], float | None]:
+    """What one cell of a sweep answers to every document, and how likely that is on average.
+
+    Args:
+        found: The sweep, document by document.
+        given: How many tokens of each answer a generation finds in its prompt.
+        number: Of the cell.
+
+    Returns:
+        Answers as lm-eval knows them, and the mean over documents of the mean log-probability of
+        the answer's tokens; no answers and None where one of them is not finite.
+    """
+    own = [each.of(number) for each in found]
+    if not all(bool(torch.isfinite(log_probs).all()) for log_probs, _ in own):
+        return [], None
+    told = []
+    for (log_probs, hits), start, each in zip(own, given, found, strict=True):
+        rank = 0 if each.ranks is None else int(each.ranks[number, start])
+        told.append(Scored((float(log_probs.sum()), bool(hits[start:].all())), rank))
+    return told, sum(float(log_probs.mean()) for log_probs, _ in own) / len(own)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from harness.lm.proof import max_logit_change
+from steering.rounding import same_but_for_rounding
 from steering.tokens import common
 
 if TYPE_CHECKING:
@@ -66,14 +66,17 @@ class Prefixes:
     def _continues(self, row: Row, shared: int) -> bool:
         """Whether an unsteered row after its cached prefix has the logits of the whole row."""
         model, tokens = self.lm.model, row.tokens(self.lm.max_length)
-        whole = self.lm._model_call(torch.tensor([tokens], device=model.device))
         try:
             cache = prefill(model, tokens[:shared])
             rest = continued(model, cache, torch.tensor([tokens[shared:]], device=model.device))
         except (RuntimeError, ValueError, TypeError, AttributeError):
             return False  # a cache that cannot be repeated or continued
-        allowed = 1e-3 if rest.dtype == torch.float32 else 0.3
-        return max_logit_change(whole[:, -rest.shape[1] :], rest) <= allowed
+
+        def plain() -> Tensor:
+            whole = self.lm._model_call(torch.tensor([tokens], device=model.device))
+            return whole[:, -rest.shape[1] :]
+
+        return same_but_for_rounding(model, rest, plain, allowed=1e-3)
 
 
 def by_prefix(

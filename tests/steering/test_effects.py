@@ -52,6 +52,13 @@ def test_fast_paths_equal_the_naive_loop(loaded: Any, target: Any) -> None:
         assert (found.values - naive).abs().max().item() <= 1e-6, path
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_loses_no_path(loaded: Any, dtype: torch.dtype) -> None:
+    model, tokenizer = loaded
+    prompts = [tokenizer.encode(prompt) for prompt in PROMPTS]
+    assert best_path(copy.deepcopy(model).to(dtype), prompts) == best_path(model, prompts)
+
+
 def test_mean_head_activations_are_what_the_projection_reads(loaded: Any) -> None:
     model, tokenizer = loaded
     layout = resolve(model)
@@ -110,7 +117,8 @@ def test_prompts_longer_than_a_sliding_window(name: str) -> None:
             assert (one - other).abs().max().item() <= 1e-6, path
 
 
-def test_a_window_that_nobody_states_is_found_by_the_probe() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_window_that_nobody_states_is_found_by_the_probe(dtype: torch.dtype) -> None:
     """GPT-Neo cuts its windows inside the attention, by index."""
     config = GPTNeoConfig(
         hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global", "local"], 1]],
@@ -119,5 +127,6 @@ def test_a_window_that_nobody_states_is_found_by_the_probe() -> None:
     model = GPTNeoForCausalLM(config).eval()
     for parameter in model.parameters():
         parameter.data.normal_(0, 0.3)
+    model.to(dtype)
     assert best_path(model, [[1] * 6]) == "staged"
     assert best_path(model, [[1] * 60]) == "cached_prefix"

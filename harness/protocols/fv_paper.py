@@ -26,7 +26,7 @@ SIX = (
 )  # fmt: skip
 """The tasks of the paper's main table."""
 
-PAPER = "the paper"
+METHOD, RESULTS = "arXiv:2310.15213, section 2.3", "arXiv:2310.15213, section 3"
 SPLITS = "prompt_utils.load_dataset: two splits of 0.3, which are 70 / 21 / 9 %, nothing cut"
 EVALUATE = "evaluate_function_vector.py"
 TEMPLATE = "prompt_utils: prefixes and separators"
@@ -36,11 +36,11 @@ FUNCTION_VECTOR = {
     "mean_prompts": said("compute_average_activations.py: n_trials", 100),
     "effect_prompts": said("compute_indirect_effect.py: n_trials", 25),
     "target": said("compute_indirect_effect.py: the first token of the answer", "first_token"),
-    "top_heads": said(f"{PAPER}: in proportion to the model's number of heads", two_percent),
-    "projection_bias": said(f"{PAPER}: the sum of what heads write, without a bias", False),
-    "layer": said(f"{PAPER}: about a third of the depth", a_third),
-    "coefficient": said(f"{PAPER}: the vector itself is added", 1.0),
-    "unit": said(f"{PAPER}: the vector itself is added", "raw"),
+    "top_heads": said(f"{METHOD}: in proportion to the model's number of heads", two_percent),
+    "projection_bias": said(f"{METHOD}: the sum of what heads write, without a bias", False),
+    "layer": said(f"{RESULTS}: about a third of the depth", a_third),
+    "coefficient": said(f"{RESULTS}: the vector itself is added", 1.0),
+    "unit": said(f"{RESULTS}: the vector itself is added", "raw"),
     "positions": said("intervention_utils: the last token, and each one decoded", "continuation"),
 }
 
@@ -53,8 +53,8 @@ MIRRORED = {
 LAYER_AVERAGE = {
     "shots": said("compute_avg_hidden_state.py: n_shots", 10),
     "prompts": said("compute_avg_hidden_state.py: n_trials", 100),
-    "layer": said(f"{PAPER}: where the function vector is added", a_third),
-    "coefficient": said(f"{PAPER}: the average itself is added", 1.0),
+    "layer": said(f"{RESULTS}: where the function vector is added", a_third),
+    "coefficient": said(f"{RESULTS}: the average itself is added", 1.0),
     "positions": said("intervention_utils: the last token, and each one decoded", "continuation"),
 }
 
@@ -81,10 +81,10 @@ PROTOCOL = Protocol(
             shapes={
                 (28, 16, 4096): {
                     "fv": {
-                        "heads": said(f"{PAPER}: GPT-J's ten heads", "published"),
-                        "layer": said(f"{PAPER}: 9 of GPT-J's 28", 9),
+                        "heads": said(f"{METHOD}: GPT-J's ten heads", "published"),
+                        "layer": said(f"{RESULTS}: 9 of GPT-J's 28", 9),
                     },
-                    "layer_average": {"layer": said(f"{PAPER}: 9 of GPT-J's 28", 9)},
+                    "layer_average": {"layer": said(f"{RESULTS}: 9 of GPT-J's 28", 9)},
                 }
             },
         )

@@ -51,6 +51,12 @@ def is_own(problem: BaseException) -> bool:
     return known and type(problem).__module__.partition(".")[0] in ROOMS
 
 
+def passed(problem: BaseException, folder: Path) -> bool:
+    """Whether an error passed a file of a folder on its way."""
+    calls = traceback.extract_tb(problem.__traceback__)
+    return any(folder in Path(call.filename).resolve().parents for call in calls)
+
+
 def said(problem: BaseException) -> str:
     """Say what was raised and where: file and line of a syntax error or of the user's last call."""
     name = "sys.exit" if isinstance(problem, SystemExit) else type(problem).__name__

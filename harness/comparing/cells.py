@@ -67,10 +67,21 @@ class Cell:
                     reasons.append(f"{spec.task} {spec.arm.name}: {one_line(problem)}")
         if ready and self.kind == "measuring":
             now(f"{self.name}: {len(ready)} tasks")
-            for record in evaluate(tuner, ready):
-                record.save(out)
+            reasons += _measure(tuner, ready, out)
         if reasons:
             raise UsageError("; ".join(reasons))
+
+
+def _measure(tuner: Tuner, specs: Sequence[RunSpec], out: Path) -> list[str]:
+    """Measure in one pass, or one after the other where a task breaks it; reasons of those."""
+    try:
+        for record in evaluate(tuner, specs):
+            record.save(out)
+    except ValueError as problem:
+        if len(specs) == 1:
+            return [f"{specs[0].asked} {specs[0].arm.name}: {one_line(problem)}"]
+        return [reason for spec in specs for reason in _measure(tuner, [spec], out)]
+    return []
 
 
 def cells(by_arm: Sequence[Sequence[RunSpec]]) -> tuple[list[Cell], list[Cell]]:

@@ -257,7 +257,7 @@ class SteeredLM(PlainLM):
         are HFLM's up to rounding.
         """
         answers: list[Answer] = [(math.nan, False)] * len(requests)
-        silent = disable_tqdm or self.rank != 0
+        silent = disable_tqdm or self.silent or self.rank != 0
         with tqdm(total=len(requests), disable=silent, desc="Scoring") as progress:
             starts = map(self.encoding.starts, requests)
             every = rows(requests, merge=self.logits_cache, starts=[*starts])

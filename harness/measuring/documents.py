@@ -11,6 +11,7 @@ from lm_eval.utils import handle_non_serializable
 from harness.measuring import scores
 from harness.measuring.examples import shown
 from harness.measuring.first_token import first_token
+from harness.measuring.library import words_of
 from harness.measuring.measurement import Document
 from reports import Metric
 
@@ -36,7 +37,8 @@ def documents_of(
     rows = [(s["doc_id"], s["filter"], {name: s[name] for name in s["metrics"]}) for s in samples]
     merged = scores.merged(task, rows)
     first = {sample["doc_id"]: sample for sample in reversed(samples)}
-    values = scores.numbers(task, list(merged.values()))
+    with words_of(task):
+        values = scores.numbers(task, list(merged.values()))
     return [
         {
             **_document(task, first[place], metrics),

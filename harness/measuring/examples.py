@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError
-from harness.measuring.library import fresh
+from harness.measuring.library import fresh, words_of
 from harness.measuring.prompting import begin, reword
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ class TaskExamples:
 
     @cached_property
     def _kept(self) -> list[tuple[Doc, Answered]]:
-        asked = ((document, answered(self.task, document)) for document in self.documents)
+        with words_of(self.task):
+            asked = [(document, answered(self.task, document)) for document in self.documents]
         found = [(document, each) for document, each in asked if each is not None]
         if len(found) < 2:
             raise UsageError(f"task {self.name!r}: {len(found)} documents with an answer to fit on")

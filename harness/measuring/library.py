@@ -5,15 +5,17 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from harness import lm
 from harness.errors import UsageError, UserCodeFailed, did_you_mean
 from harness.measuring import local_data
-from task_defs.guard import users_code
+from task_defs.guard import belongs_to_user, is_own, passed, said, users_code
 from task_defs.schema import wrong_name
 
 if TYPE_CHECKING:
@@ -40,6 +42,10 @@ class Library:
     folders: Sequence[str]
     datasets: Mapping[str, Mapping[str, Path]]
     _tasks: dict[str, ConfigurableTask] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for folder in self.folders:
+            belongs_to_user(Path(folder))
 
     @cached_property
     def _manager(self) -> Any:
@@ -128,6 +134,36 @@ def guarded(name: str, load: Callable[[], Any], hint: str = "") -> Any:
             return load()
     except UserCodeFailed as problem:
         raise UserCodeFailed(f"{problem}{hint}") from problem
+
+
+@contextmanager
+def words_of(task: ConfigurableTask) -> Iterator[None]:
+    """Where a task's own templates and functions are asked for prompts, answers or numbers.
+
+    Raises:
+        UsageError: whatever they raise, in one line.
+    """
+    with users_code(f"task {task.config.task}", UserCodeFailed):
+        yield
+
+
+@contextmanager
+def asked_together(names: Sequence[str]) -> Iterator[None]:
+    """Where lm-eval asks a model and scores what it answers.
+
+    Raises:
+        UsageError: what a task's filters, functions and aggregations raise, in one line; what the
+            model raises stays as it is.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as problem:
+        if is_own(problem) or passed(problem, Path(lm.__file__).parent):
+            raise
+        what = f"{'task' if len(names) == 1 else 'one of the tasks'} {', '.join(names)}"
+        raise UserCodeFailed(f"{what}: {said(problem)}") from problem
 
 
 def _unknown(name: str, known: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from harness.errors import UsageError
 from harness.lm.wording import PLAIN, Wording
 from harness.measuring import scores
 from harness.measuring.first_token import first_token
+from harness.measuring.library import words_of
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -48,7 +49,8 @@ class Measurement:
     ) -> None:
         self.lm, self.task, self.ranked = lm, task, ranked
         self.delimiter = "" if wording.chat_template else task.config.target_delimiter
-        task.build_all_requests(limit=limit, rank=0, world_size=1, **wording.requests(lm))
+        with words_of(task):
+            task.build_all_requests(limit=limit, rank=0, world_size=1, **wording.requests(lm))
         self.requests: dict[str, list[Instance]] = defaultdict(list)
         self.documents: dict[int, list[Instance]] = defaultdict(list)
         for instance in task.instances:
@@ -77,7 +79,8 @@ class Measurement:
             if request.request_type == "loglikelihood":
                 context, answer = request.args
             else:
-                context, answer = request.args[0], self.task.doc_to_target(request.doc)
+                with words_of(self.task):
+                    context, answer = request.args[0], self.task.doc_to_target(request.doc)
                 answer = f"{self.delimiter}{answer}"
             found.append(self.lm.encoding.pair(context, answer))
         return found
@@ -127,13 +130,14 @@ class Measurement:
             instance.resps.append(answer)
 
     def _documents(self) -> list[Document]:
-        self.task.apply_filters()
-        rows = [
-            (place, name, self.task.process_results(asked[0].doc, _filtered(asked, name)))
-            for place, asked in self.documents.items()
-            for name in asked[0].filtered_resps
-        ]
-        values = scores.numbers(self.task, list(scores.merged(self.task, rows).values()))
+        with words_of(self.task):
+            self.task.apply_filters()
+            rows = [
+                (place, name, self.task.process_results(asked[0].doc, _filtered(asked, name)))
+                for place, asked in self.documents.items()
+                for name in asked[0].filtered_resps
+            ]
+            values = scores.numbers(self.task, list(scores.merged(self.task, rows).values()))
         every = zip(self.documents.values(), values, strict=True)
         return [
             {

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.evaluator import evaluate
 
+from harness.measuring.library import asked_together, words_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -29,7 +31,8 @@ def prepare(lm: SteeredLM, task: ConfigurableTask, *, limit: int | None, wording
     """
     if "build_all_requests" not in vars(task):
         settings = wording.requests(lm)
-        task.build_all_requests(limit=limit, rank=lm.rank, world_size=lm.world_size, **settings)
+        with words_of(task):
+            task.build_all_requests(limit=limit, rank=lm.rank, world_size=lm.world_size, **settings)
         for instance in task.instances:
             if instance.request_type == "loglikelihood" and instance.args[0]:
                 lm._encode_pair(*instance.args)
@@ -95,7 +98,7 @@ def ask(
             prepare(lm, tasks[name], limit=limit, wording=wordings[name])
         lm.encoding.forget()
         started = time.perf_counter()
-        with lm.steer_for(names, own):
+        with lm.steer_for(names, own), asked_together(names):
             results: Any = evaluate(
                 lm,
                 {"tasks": {name: tasks[name] for name in names}, "groups": {}, "group_map": {}},

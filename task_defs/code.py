@@ -95,22 +95,28 @@ def _home(value: Any) -> Any:
 
 def _imported(path: Path, folder: Path) -> Iterator[Path]:
     """The files of a folder that a file's import statements can mean."""
+    for name in _import_names(path.read_bytes()):
+        parts = name.split(".")
+        for start in range(len(parts)):  # a package may call the folder by its own name
+            place = folder.joinpath(*parts[start:])
+            for file in (place.with_suffix(".py"), place / "__init__.py"):
+                if file.is_file():
+                    yield file.resolve()
+
+
+@functools.lru_cache(maxsize=512)
+def _import_names(source: bytes) -> tuple[str, ...]:
+    """Every dotted name in a source's import statements; none where it is no Python."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return
+        return ()
+    found: dict[str, None] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            dotted = [alias.name for alias in node.names]
+            found.update(dict.fromkeys(alias.name for alias in node.names))
         elif isinstance(node, ast.ImportFrom):
             own = node.module or ""
             dotted = [own, *(f"{own}.{alias.name}".lstrip(".") for alias in node.names)]
-        else:
-            continue
-        for name in filter(None, dotted):
-            parts = name.split(".")
-            for start in range(len(parts)):  # a package may call the folder by its own name
-                place = folder.joinpath(*parts[start:])
-                for file in (place.with_suffix(".py"), place / "__init__.py"):
-                    if file.is_file():
-                        yield file.resolve()
+            found.update(dict.fromkeys(filter(None, dotted)))
+    return tuple(found)

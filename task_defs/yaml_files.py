@@ -5,6 +5,8 @@ on the stack of C; so the events of a file are counted, aliases by what they sta
 anything is built from them.
 """
 
+import copy
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +44,12 @@ def read_yaml(path: Path) -> Any:
         Unbounded: no other reader must open it either.
         FileNotFoundError: there is none.
     """
-    text = read_text(path, LIMIT)
+    return copy.deepcopy(_parsed(read_text(path, LIMIT)))
+
+
+@functools.lru_cache(maxsize=512)
+def _parsed(text: str) -> Any:
+    """The value of a text; a command meets the shipped files many times."""
     try:
         _check(text)
         return yaml.load(text, Loader=_Loader)

@@ -250,7 +250,6 @@ def _agrees(model: Any, path: Path, length: int) -> bool:
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError):
         return False  # a mask that it does not take, a cache that cannot be repeated
 
-
     def plain() -> Tensor:
         return torch.cat(PATHS["naive"](model, prompts, answers, variants, means), dim=1)
 

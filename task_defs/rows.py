@@ -17,11 +17,12 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .files import Unreadable, json_values, read_text
 
 TABLES = {".csv": ",", ".tsv": "\t"}
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
 DEFAULT = "input,output"
 OBJECT = 'an object with two texts, {"input": "hot", "output": "cold"}'
 
@@ -86,13 +87,14 @@ def _read(
 
 
 def _rows(path: Path, text: str, named: list[str], sound: Sound) -> Iterator[Row]:
-    sign = TABLES.get(path.suffix) or ("\t" if "\t" in _first_line(text) else None)
-    if sign is None or (path.suffix not in TABLES and text.lstrip()[:1] in ("[", "{")):
+    kind = path.suffix.lower()
+    sign = TABLES.get(kind) or ("\t" if "\t" in _first_line(text) else None)
+    if sign is None or (kind not in TABLES and text.lstrip()[:1] in ("[", "{")):
         for place, item in json_values(text):
             yield _row(place, item, named or DEFAULT.split(","), sound)
         return
     by_number = bool(named) and all(name.isdigit() for name in named)
-    if path.suffix not in TABLES and not named:
+    if kind not in TABLES and not named:
         named, by_number = ["1", "2"], True  # lines with tabs: no header
     table = _table(text, sign)
     try:
@@ -115,17 +117,29 @@ def _rows(path: Path, text: str, named: list[str], sound: Sound) -> Iterator[Row
 
 
 def _table(text: str, sign: str) -> Iterator[tuple[int, list[str]]]:
-    """Cells with the line they end in; text between tabs may hold quotes that mean nothing."""
-    plain = {"quoting": csv.QUOTE_NONE} if sign == "\t" and '"' not in _quoted(text) else {}
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, **plain)  # type: ignore[arg-type]
+    """Cells with the line they end in."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, quoting=quoting(text, sign))
     for cells in reader:
         yield reader.line_num, cells
 
 
-def _quoted(text: str) -> str:
-    """The quotes that begin a cell and have a partner that ends one: real quoting."""
-    begin = text[: 2**20]
-    return '"' if re.search(r'(?:^|\t)"(?:[^"]|"")*"(?:\t|\r?$)', begin, re.MULTILINE) else ""
+def quoting(text: str, sign: str) -> Literal[0, 3]:
+    """How the csv module is to read the quotes of a table.
+
+    Text between tabs may hold quotes that mean nothing. They do where each line has as many cells
+    as the first one without them, and no cell is quoted or some cell only begins with a quote.
+
+    Args:
+        text: The whole table.
+        sign: What stands between cells.
+    """
+    if sign != "\t":
+        return csv.QUOTE_MINIMAL
+    lines = [line.split(sign) for line in re.split(r"\r?\n|\r", text) if line.strip()]
+    begun = [cell for cells in lines for cell in cells if cell.startswith('"')]
+    whole = [bool(QUOTED.fullmatch(cell)) for cell in begun]
+    alike = all(len(cells) == len(lines[0]) for cells in lines)
+    return csv.QUOTE_NONE if alike and not (whole and all(whole)) else csv.QUOTE_MINIMAL
 
 
 def _first_line(text: str) -> str:

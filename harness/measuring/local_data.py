@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError, one_line
 from task_defs.files import json_values, read_text
+from task_defs.rows import TABLES, quoting
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -18,7 +20,7 @@ ROLES = {"train": "training_split", "validation": "validation_split", "test": "t
 
 OTHER_NAMES = {"dev": "validation", "val": "validation", "valid": "validation"}
 LIMIT = 2**30
-"""Bytes of a file of JSON."""
+"""Bytes of a file of JSON or of a table."""
 
 KINDS = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
 EXPECTED = f"a file ({', '.join(KINDS)}) or a folder of them, or one made by save_to_disk"
@@ -48,7 +50,7 @@ def read(path: Path) -> dict[str, Dataset]:
         if isinstance(found, datasets.Dataset):
             return {"": found}
         return {_role(name) or name: part for name, part in found.items()}
-    files = [each for each in sorted(path.iterdir()) if each.suffix in KINDS]
+    files = [each for each in sorted(path.iterdir()) if each.suffix.lower() in KINDS]
     by_role = {role: each for each in files if (role := _role(each.stem))}
     if not by_role:
         raise UsageError(
@@ -70,13 +72,15 @@ def _file(path: Path) -> Dataset:
     import pyarrow as pa
 
     try:
-        if path.suffix == ".parquet":
+        kind = path.suffix.lower()
+        if kind == ".parquet":
             return datasets.Dataset.from_pandas(pd.read_parquet(path), preserve_index=False)
-        if path.suffix in (".csv", ".tsv"):
-            sign = "\t" if path.suffix == ".tsv" else ","
-            table = pd.read_csv(path, sep=sign, keep_default_na=False, encoding="utf-8-sig")
+        if sign := TABLES.get(kind):
+            text = read_text(path, LIMIT)
+            quotes, file = quoting(text, sign), io.StringIO(text, newline="")
+            table = pd.read_csv(file, sep=sign, quoting=quotes, keep_default_na=False)
             return datasets.Dataset.from_pandas(table, preserve_index=False)
-        if path.suffix in (".json", ".jsonl"):
+        if kind in (".json", ".jsonl"):
             rows = _labelled(_objects(path))
             keys = dict.fromkeys(key for row in rows for key in row)
             return datasets.Dataset.from_dict({key: [r.get(key) for r in rows] for key in keys})

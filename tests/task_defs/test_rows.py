@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import task_defs
+from harness.measuring import local_data
 from task_defs.behavior_shift.utils import texts
 from task_defs.choices.utils import process_results
 from task_defs.files import Unreadable
@@ -173,3 +174,29 @@ def test_style_data_of_any_form_is_read_alike(tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.tsv", "a\tb\nword\t...\n")
     with pytest.raises(texts.BadBehaviour, match="line 2: expected texts in a, b"):
         texts.read(str(bad))
+
+
+QUOTES = {
+    "one that is never closed": ('plain\t1\n"begun\t2\nlast\t3\n', ["plain", '"begun', "last"]),
+    "one that ends another cell": (
+        'plain\t1\n"begun\t2\nmiddle\t3\nends"\t4\n', ["plain", '"begun', "middle", 'ends"'],
+    ),
+    "a whole cell beside a begun one": (
+        '"whole"\t1\n"begun\t2\nends"\t3\n', ['"whole"', '"begun', 'ends"'],
+    ),
+    "two in a row": ('""begun\t1\nlast\t2\n', ['""begun', "last"]),
+    "real ones": ('"say ""hi"""\t1\n"last"\t2\n', ['say "hi"', "last"]),
+    "a tab in a cell": ('"with\ttab"\t1\nlast\t2\n', ["with\ttab", "last"]),
+    "lines in a cell": ('"two\nlines"\t1\nlast\t2\n', ["two\nlines", "last"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", QUOTES)
+@pytest.mark.parametrize("kind", [".tsv", ".TSV"])
+def test_a_quote_between_tabs_swallows_no_line(what: str, kind: str, tmp_path: Path) -> None:
+    """Both readers of tables, that of pairs and that of any task's documents, see every line."""
+    text, expected = QUOTES[what]
+    path = tmp_path / f"quotes{kind}"
+    path.write_text(f"input\toutput\n{text}", encoding="utf-8")
+    assert [row.input for row in read_rows(path)] == expected
+    assert local_data.read(path)[""]["input"] == expected

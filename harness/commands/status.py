@@ -74,8 +74,9 @@ def forecast(grid: Grid, out: Path) -> int:
         f"{f' of {budget}' if budget else ''}"
     )
     print(f"measuring: {passes} cells (an arm and a seed each), {passes * len(tasks)} records")
+    of_each = f"{len(tasks)} task{'s'[: len(tasks) != 1]}, seeds {', '.join(map(str, seeds))}"
     for arm in arms:
-        print(f"  {arm.name}: {len(tasks)} tasks, seeds {', '.join(map(str, seeds))}")
+        print(f"  {arm.name}: {of_each}")
     passed = [arm for arm in steered if "@" not in arm.name]
     asked = sum(other != task for task in tasks for other in grid.side) * len(passed) * len(seeds)
     if grid.side:

@@ -73,7 +73,8 @@ class Prefixes:
             return False  # a cache that cannot be repeated or continued
 
         def plain() -> Tensor:
-            whole = self.lm._model_call(torch.tensor([tokens], device=model.device))
+            ids = torch.tensor([tokens], device=model.device)
+            whole: Tensor = self.lm._model_call(ids)
             return whole[:, -rest.shape[1] :]
 
         return same_but_for_rounding(model, rest, plain, allowed=1e-3)

@@ -92,7 +92,7 @@ def tasks(comparison: Comparison) -> Made | None:
         return None
     ends = [abs(end) for lines in shown.values() for _, d in lines for end in (d.low, d.high)]
     panels = [list(shown)] if max(ends) <= 1 else [[suite] for suite in shown]
-    heights = [0.8 + sum(1 + 0.24 * len(shown[s]) for s in suites) for suites in panels]
+    heights = [0.8 + 0.24 * sum(len(shown[s]) + 1 for s in suites) for suites in panels]
     canvas = Canvas(figsize=(6.4, sum(heights)))
     ratios = {"height_ratios": heights}
     axes = canvas.subplots(len(panels), 1, squeeze=False, gridspec_kw=ratios)[:, 0]

@@ -108,13 +108,43 @@ def _straddling(parts: Mapping[str, Sequence[tuple[str, str]]]) -> list[str]:
     return found
 
 
+def _of_pairs(loaded: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
+    """Whether documents are inputs with their outputs, as those of the suites are."""
+    first = next((part[0] for part in loaded.values() if len(part)), {})
+    return {"input", "output"} <= set(first)
+
+
+def _of_any_kind(content: Config, loaded: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """What is wrong with a task of lm-eval's kind that is none of the suites'."""
+    given = {key: content.get(key) for key in KEYS.values() if content.get(key)}
+    found = [
+        f"the split {name!r} is {'empty' if name in loaded else 'missing'} ({key})"
+        for key, name in given.items()
+        if not len(loaded.get(name, ()))
+    ]
+    if not content.get("test_split") and not content.get("validation_split"):
+        found.append("neither test_split nor validation_split: nothing would be asked")
+    every = (content.get(key) for key in ("doc_to_text", "doc_to_target", "doc_to_choice"))
+    words = [each for each in every if isinstance(each, str) or callable(each)]
+    for name in dict.fromkeys(given.values()):
+        for number, document in enumerate(list(loaded.get(name, ()))[:RENDERED]):
+            try:
+                for template in words:
+                    resolve(template, document)
+            except BadTemplate as error:
+                found.append(f"{name} document {number}: cannot be rendered: {error}")
+    return found
+
+
 def _task(path: Path) -> list[str]:
     content = read(path, functions=True)
     content["metadata"] = (content.get("metadata") or {}) | {"config_source": str(path)}
-    found = _metrics(content)
     missing = [key for key in ("doc_to_text", "doc_to_target", "output_type") if key not in content]
     if missing:
-        return [*found, *(f"no {key}" for key in missing)]
+        return [*_metrics(content), *(f"no {key}" for key in missing)]
+    if "suite" not in content["metadata"] and not _of_pairs(loaded := splits(content)):
+        return _of_any_kind(content, loaded)
+    found = _metrics(content)
     if any(key.startswith("doc_to") for key in content.get("fewshot_config") or {}):
         found.append("fewshot_config words demonstrations anew, which fitting does not follow")
     template, loaded = Template.of(content), splits(content)
@@ -155,7 +185,7 @@ def _group(content: Config, known: Mapping[str, Path]) -> list[str]:
         found += [
             f"metric {metric!r} is averaged over the group but {name} lacks it"
             for metric in metrics
-            if name in known and metric not in own
+            if name in known and own and metric not in own
         ]
     return found
 

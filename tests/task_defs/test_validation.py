@@ -150,3 +150,52 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
         task_defs.validate(tmp_path / "none")
     with pytest.raises(ValueError, match="no YAML files"):
         task_defs.validate(tmp_path)
+
+
+CHOICES = """
+def rows(**_):
+    from datasets import Dataset, DatasetDict
+
+    items = [{"asked": f"q{i}", "options": ["a", "b"], "right": i % 2} for i in range(4)]
+    return DatasetDict({"test": Dataset.from_list(items), "none": Dataset.from_list([])})
+
+def text(doc):
+    return doc["asked"]
+"""
+ANY = """task: chosen
+custom_dataset: !function choices.rows
+test_split: test
+output_type: multiple_choice
+doc_to_text: !function choices.text
+doc_to_choice: "{{options}}"
+doc_to_target: right
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", ""),
+        ("!function choices.text", '"{{asked}}:"', ""),
+        ('"{{options}}"', '["a", "b"]', ""),
+        ("doc_to_target: right", "doc_to_target: 0", ""),
+        ('"{{options}}"', '"{{choices}}"', "test document 0: cannot be rendered: UndefinedError"),
+        ("choices.text", "choices.words", "choices.words is not found"),
+        ("test_split: test", "test_split: dev", "the split 'dev' is missing (test_split)"),
+        ("test_split: test", "test_split: none", "the split 'none' is empty (test_split)"),
+        ("test_split: test", "training_split: test", "neither test_split nor validation_split"),
+    ],
+)
+def test_a_task_of_any_kind_is_sound_as_it_is(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    """Documents that are no pairs need neither our fields nor our metadata."""
+    (tmp_path / "choices.py").write_text(CHOICES)
+    (tmp_path / "chosen.yaml").write_text(ANY.replace(old, new, 1))
+    (tmp_path / "group.yaml").write_text(
+        "group: both\ntask: [chosen]\naggregate_metric_list: [{metric: acc}]\n"
+    )
+    chosen, group = task_defs.validate(tmp_path)
+    assert group.ok
+    assert message in str(chosen)
+    assert chosen.ok == (message == "")

@@ -116,7 +116,7 @@ def _of_pairs(loaded: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
 
 def _of_any_kind(content: Config, loaded: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     """What is wrong with a task of lm-eval's kind that is none of the suites'."""
-    given = {key: content.get(key) for key in KEYS.values() if content.get(key)}
+    given = {key: str(content[key]) for key in KEYS.values() if content.get(key)}
     found = [
         f"the split {name!r} is {'empty' if name in loaded else 'missing'} ({key})"
         for key, name in given.items()

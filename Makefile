@@ -40,8 +40,9 @@ real-%: .venv/real
 	cp real/$*/report.md real/$*/report.csv docs/results/$*
 	cp real/$*/figures/*.svg docs/results/$*/figures
 
+# A file of tests stays in one process, with the models it shares; one thread each.
 test: .venv/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed
 	$(BIN)/python -m pytest tests/benchmarks -o addopts= -p no:xdist --benchmark-only \

@@ -15,7 +15,8 @@ from reports.side import side_lines
 from reports.stats import Difference
 
 CLAIM = "ICV for behaviour, FV for precision"
-EXPECTED = {"precision": ("fv", "icv"), "behavior_shift": ("icv", "fv")}
+DUEL = ("fv", "icv")
+EXPECTED = {"precision": DUEL, "behavior_shift": DUEL[::-1]}
 """Which method the claim favours in which suite, and over which."""
 READ = {
     "joint": "joint (attribute × content × fluency)",

@@ -10,9 +10,8 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.columns import suite_title
 from reports.comparison import Comparison
+from reports.figures_quality import Made
 from reports.trials import tuned
-
-Made = tuple[Canvas, str, str]
 
 
 def heads(comparison: Comparison) -> Made | None:

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
+from reports.claim import DUEL
 from reports.columns import arrow, of_any_size, suite_title
 from reports.comparison import Comparison
 from reports.costs import arm_cost
 from reports.stats import Difference, interval, pareto_front
 
 Made = tuple[Canvas, str, str]
+"""A figure, its title and its caption."""
 
 BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#7f7f7f", "#CC79A7"
 """Okabe and Ito's colours, told apart by colour-blind readers."""
 METHODS = {"fv": BLUE, "icv": ORANGE}
-DUEL = ("fv", "icv")
 
 
 def colour(comparison: Comparison, arm: str) -> str:

@@ -13,11 +13,11 @@ from matplotlib.ticker import NullFormatter
 
 from reports.columns import of_any_size, suite_title
 from reports.comparison import Comparison
+from reports.figures_quality import BLUE, GREEN, ORANGE, PURPLE, Made
 from reports.record import number
 from reports.trials import best, curve, inside, strength, tuned
 
-Made = tuple[Canvas, str, str]
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
 
 FEW = 12
 """Distinct strengths that are shown as they are; more are drawn from a range, and are grouped."""

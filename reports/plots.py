@@ -59,7 +59,7 @@ class Figure:
     png: Path
 
 
-Draw = Callable[[Comparison], tuple[Canvas, str, str] | None]
+Draw = Callable[[Comparison], figures_quality.Made | None]
 
 FIGURES: dict[str, Draw] = {
     "overview": figures_quality.overview,

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from reports.beside import Beside, beside, models_table
-from reports.claim import answers, summary, verdicts
+from reports.claim import DUEL, answers, summary, verdicts
 from reports.comparison import Comparison, by_model
 from reports.costs import cost_table
 from reports.facts import facts, warnings
@@ -36,7 +36,6 @@ from reports.tuned import seeds_table, settings_table
 from reports.wordings import wordings_table
 
 TITLE = "steergauge report"
-DUEL = ("fv", "icv")
 OF_ALL = (side_table, judge_table, settings_table, reliability_table, prediction_table)
 PREVIEW = 3
 """Samples per behaviour task in the markdown report; the page shows more."""

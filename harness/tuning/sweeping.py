@@ -95,8 +95,9 @@ def sweep_task(
             places += [(number, layer, c) for c in coefficients]
     task = session.task(spec, Arm(spec.arm.prompting, spec.arm.prompting), split=split)
     measurement = Measurement(
-        session.lm, task, limit=session.limit, wording=session.manner.wording(spec.task)
-    )
+        session.lm, task, limit=session.limit, wording=session.manner.wording(spec.task),
+        ranked=session.ranks(task),
+    )  # fmt: skip
     cells: list[dict[str, Any]] = [
         {"heads": number, "layer": layer, "coefficient": c} for number, layer, c in places
     ]

@@ -22,6 +22,7 @@ from harness.measuring.session import Session
 from harness.measuring.sources import Sources
 from harness.measuring.spec import Arm
 from harness.tuning.chosen import Tuner
+from harness.tuning.sweeping import sweep_task
 from harness.tuning.trials import Trials
 from steering import SteeringVector
 
@@ -114,6 +115,25 @@ def test_a_search_by_the_metric_scores_as_one_document_after_the_other(
         assert [each.scores for each in swept] == [each.scores for each in alone]
         reached |= {tuple(each.scores) for each in swept}
     assert len(reached) > 1
+
+
+@pytest.mark.parametrize("metric", TOP)
+def test_a_sweep_by_the_metric_reaches_what_trials_reach(
+    made: Callable[..., Session], metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TOP, metric, 30)
+    session, coefficients = made(metric=metric), (-64.0, 0.1, 64.0)
+    tuner, arm = Tuner(session), Arm("icv", method="icv")
+    given = {key: value for key, value in VECTORS["icv"].items() if key != "coefficient"}
+    swept = sweep_task(
+        tuner, session.spec("tiny-pairs", Arm("zero_shot")), "icv", settings=given, layers=(),
+        coefficients=coefficients, heads=(), split="validation", metric=metric,
+    )  # fmt: skip
+    trials = Trials(session, tuner.fitter, session.spec("tiny-pairs", arm, budget=4), "icv")
+    alone = trials.one_by_one([{**given, "coefficient": c} for c in coefficients])
+    expected = [sum(each.scores) / len(each.scores) for each in alone]
+    assert swept.metric == metric
+    assert [cell[metric] for cell in swept.cells] == pytest.approx(expected)
 
 
 def test_they_are_measured_only_where_asked_for(made: Callable[..., Session]) -> None:

@@ -48,13 +48,15 @@ def export(records: Iterable[Record], out: Path) -> list[Path]:
     """
     every = list(records)
     names = model_names(every)
-    several = len({record.spec["seed"] for record in every}) > 1
-    groups: dict[str, list[Record]] = defaultdict(list)
+    arms: dict[str, dict[int, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in every:
-        seed = f"/seed{record.spec['seed']}" if several and record.spec["arm"]["method"] else ""
         own = f" of {record.spec['task']} on side tasks" if record.spec.get("side") else ""
-        groups[f"{names[place(record)]}/{record.arm}{own}{seed}"].append(record)
-    return [_write(name, own, out) for name, own in groups.items()]
+        arms[f"{names[place(record)]}/{record.arm}{own}"][record.spec["seed"]].append(record)
+    return [
+        _write(f"{name}/seed{seed}" if len(by_seed) > 1 else name, found, out)
+        for name, by_seed in arms.items()
+        for seed, found in by_seed.items()
+    ]
 
 
 def _write(name: str, records: Sequence[Record], out: Path) -> Path:

@@ -220,6 +220,17 @@ def test_names_of_others_stay_in_their_folder(tmp_path: Path, name: str) -> None
     assert len(list(path.parent.iterdir())) == 2
 
 
+@pytest.mark.parametrize("arm", ["zero_shot", "few_shot", "fv", "random_vector:fv"])
+def test_no_seed_of_any_arm_is_lost(arm: str, tmp_path: Path) -> None:
+    values = {0: (1, 1, 1, 0), 1: (0, 0, 0, 1)}
+    paths = export(
+        [record(arm=arm, values=own, seed=seed) for seed, own in values.items()], tmp_path
+    )
+    found = [json.loads(path.read_text())["results"]["antonym"]["acc,none"] for path in paths]
+    assert sorted(found) == [0.25, 0.75]
+    assert len({path.parent.name for path in paths}) == 2
+
+
 def test_seeds_are_runs_of_their_own(tmp_path: Path) -> None:
     made = [record(arm="fv", seed=seed) for seed in (0, 1)] + [record()]
     assert {path.parent.name for path in export(made, tmp_path)} == {

@@ -92,16 +92,12 @@ class Sides:
 
 def sides(comparison: Comparison) -> Sides | None:
     """The side effects of a model's vectors; None where none were measured."""
-    steered = [record for record in comparison.side_records if record.spec["arm"]["method"]]
-    plain = [record for record in comparison.side_records if not record.spec["arm"]["method"]]
+    seen, known = _seen(comparison), exhausted(comparison)
+    every = [record for record in comparison.side_records if record.asked not in known]
+    steered = [record for record in every if record.spec["arm"]["method"]]
+    plain = [record for record in every if not record.spec["arm"]["method"]]
     if not steered or not plain:
         return None
-    seen = {
-        (record.asked, sample["doc_id"])
-        for record in steered
-        for sample in record.samples
-        if sample.get("seen")
-    }
     unsteered = [_put(record, PLAIN, 0, seen) for record in plain]
     pooled = [_put(record, record.arm, number, seen) for number, record in enumerate(steered)]
     apart = [
@@ -119,6 +115,24 @@ def sides(comparison: Comparison) -> Sides | None:
         rows += [(arm, task, found) for task, found in own.items()]
     rows.sort(key=lambda row: (row[1] != EVERY, row[1], comparison.arms.index(row[0])))
     return Sides(Comparison([*unsteered, *pooled]), Comparison([*unsteered, *apart]), tuple(rows))
+
+
+def _seen(comparison: Comparison) -> set[tuple[str, int]]:
+    """Side tasks' documents that some vector was fitted or tuned on."""
+    return {
+        (record.asked, sample["doc_id"])
+        for record in comparison.side_records
+        for sample in record.samples
+        if sample.get("seen")
+    }
+
+
+def exhausted(comparison: Comparison) -> list[str]:
+    """Side tasks of which no document is left that no vector has seen."""
+    seen, asked = _seen(comparison), dict[str, set[int]]()
+    for record in comparison.side_records:
+        asked.setdefault(record.asked, set()).update(s["doc_id"] for s in record.samples)
+    return [task for task, ids in asked.items() if all((task, each) in seen for each in ids)]
 
 
 def _apart(arm: str, task: str) -> str:
@@ -225,10 +239,14 @@ def _shares(value: tuple[float, float]) -> str:
 
 def side_lines(comparison: Comparison) -> list[str]:
     """Of each method, what it costs elsewhere, in a sentence."""
+    lines = [
+        f"Side effects on {task} are not known: vectors were fitted or tuned on all its documents."
+        for task in exhausted(comparison)
+    ]
     found = sides(comparison)
     if found is None:
-        return []
-    lines, several = [], len({task for _, task, _ in found.rows}) > 1
+        return lines
+    several = len({task for _, task, _ in found.rows}) > 1
     for arm, task, records in found.rows:
         arms = records[0].spec["arm"]
         loss = found.entanglement(arm, task)

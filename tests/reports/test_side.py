@@ -105,3 +105,21 @@ def test_lm_evals_files_keep_every_vector_apart(tmp_path: Path) -> None:
 def test_side_records_alone_are_no_comparison() -> None:
     with pytest.raises(NotCompared, match="side tasks alone"):
         Comparison(side_records())
+
+
+@pytest.mark.parametrize("known", [["questions"], ["pages"], ["questions", "pages"]])
+def test_a_task_whose_documents_are_all_known_is_said_and_has_no_share(known: list[str]) -> None:
+    made = [
+        replace(r, samples=[{**s, "seen": True} for s in r.samples])
+        if r.asked in known and r.spec["arm"]["method"]
+        else r
+        for r in side_records()
+    ]
+    found = Comparison([*comparison_records(), *made])
+    said = [line for line in side_lines(found) if "not known" in line]
+    assert [line.split()[3] for line in said] == known
+    table, left = side_table(found), {"questions", "pages"} - set(known)
+    assert (table is None) == (not left)
+    if table is not None:
+        assert left == {c.key for c in table.columns} & {"questions", "pages"}
+        assert all(row["loss"] == row["loss"] for row in table.rows[1:])

@@ -6,7 +6,8 @@ import importlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,8 @@ def _resolved(value: Any, folder: Path) -> Any:
     return value
 
 
-def read(path: Path, functions: bool = False, _seen: tuple[Path, ...] = ()) -> Config:
-    """Read one YAML file with its includes; the file's own keys win.
+def read(path: Path, functions: bool = False, _seen: list[Path] | None = None) -> Config:
+    """Read one YAML file with its includes, each once as lm-eval does; the file's own keys win.
 
     Args:
         path: The YAML file.
@@ -111,9 +112,11 @@ def read(path: Path, functions: bool = False, _seen: tuple[Path, ...] = ()) -> C
         BadTask: If a file cannot be read or holds a value of the wrong kind.
         UnboundedTask: If a file is one that lm-eval must not open either.
     """
-    path = path.resolve()
-    if path in _seen:
-        raise BadTask(f"{path}: includes itself")
+    path, seen = path.resolve(), [] if _seen is None else _seen
+    if path in seen:
+        what = "itself" if path == seen[0] else f"{path} twice or in a circle"
+        raise BadTask(f"{seen[0]}: includes {what}, which lm-eval refuses; leave one include out")
+    seen.append(path)
     try:
         own = read_yaml(path)
     except Unbounded as error:
@@ -127,7 +130,7 @@ def read(path: Path, functions: bool = False, _seen: tuple[Path, ...] = ()) -> C
     included = own.pop("include", [])
     merged: Config = {}
     for name in included if isinstance(included, list) else [included]:
-        base = read(path.parent / name, functions, (*_seen, path))
+        base = read(path.parent / name, functions, seen)
         base.pop("task_list", None)
         merged.update(base)
     merged.update(_resolved(own, path.parent) if functions else own)
@@ -202,44 +205,69 @@ def defined(include_path: str | Path | None = None) -> dict[str, Path]:
 def scan(folder: Path) -> tuple[dict[str, Path], list[BadTask]]:
     """Return a folder's tasks and groups by name with their files, and why others are none."""
     found: dict[str, Path] = {}
+    tagged: dict[str, Path] = {}
     bad = []
     for path in files(folder):
         try:
             content = read(path)
+            name = content.get("group", content.get("task"))
+            if name in tagged and name not in found:
+                raise BadTask(f"{path}: {name!r} is a tag in {tagged[name].name}; rename one")
         except BadTask as error:
             bad.append(error)
             continue
-        name = content.get("group", content.get("task"))
         if isinstance(name, str):
             found.setdefault(name, path)
+            tagged.update(dict.fromkeys(tags(content), path) | tagged)
     return found, bad
 
 
+def tags(content: Config) -> tuple[str, ...]:
+    """Return the tags of a task; a group has none."""
+    own = () if "group" in content else content.get("tag") or ()
+    return tuple(map(str, [own] if isinstance(own, str) else own))
+
+
 def suites(include_path: str | Path | None = None) -> dict[str, tuple[str, ...]]:
-    """Return every group with its tasks' names; one that is a member of itself is none."""
+    """Return every group of tasks with their names.
+
+    One that names other groups, or tasks from elsewhere, is for lm-eval alone to make.
+    """
     contents = {name: read(path) for name, path in defined(include_path).items()}
-    found = {name: members(content) for name, content in contents.items() if "group" in content}
-    return {name: own for name, own in found.items() if own and not circular(name, found)}
+    groups = {name: members(content) for name, content in contents.items() if "group" in content}
+    single = contents.keys() - groups.keys()
+    return {name: own for name, own in groups.items() if single.issuperset(own)}
 
 
 def members(group: Config) -> tuple[str, ...]:
-    """Return the names of a group's members."""
-    listed = group.get("task")
-    every = listed if isinstance(listed, list) else []
-    return tuple(item["task"] if isinstance(item, dict) else item for item in every)
+    """Return the names of a group's members, those of a group written inside it among them."""
+    listed, found = group.get("task"), list[str]()
+    for item in listed if isinstance(listed, list) else ():
+        if isinstance(item, dict) and isinstance(item.get("task"), list):
+            found += members(item)
+        else:
+            found.append(item.get("group", item.get("task")) if isinstance(item, dict) else item)
+    return tuple(found)
 
 
-def circular(name: str, groups: Mapping[str, Sequence[str]]) -> bool:
-    """Return whether a group is a member of itself, be it by way of others."""
-    seen, left = set[str](), [*groups.get(name, ())]
+def circle(name: str, listed: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
+    """Return a circle of groups below a name, its beginning at both ends too; () if there is none.
+
+    Args:
+        name: A group.
+        listed: The members of a name; none of a task.
+    """
+    graph, left = dict[str, tuple[str, ...]](), [name]
     while left:
-        member = left.pop()
-        if member == name:
-            return True
-        if member not in seen:
-            seen.add(member)
-            left += groups.get(member, ())
-    return False
+        each = left.pop()
+        if each not in graph:
+            graph[each] = tuple(listed(each))
+            left += graph[each]
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return tuple(reversed(error.args[1]))
+    return ()
 
 
 def group(name: str, include_path: str | Path | None = None) -> Config:
@@ -249,9 +277,9 @@ def group(name: str, include_path: str | Path | None = None) -> Config:
 
 def tasks(include_path: str | Path | None = None) -> tuple[str, ...]:
     """Return the names of all tasks, suite by suite and then those outside of every suite."""
-    groups = suites(include_path)
-    grouped = [task for members in groups.values() for task in members]
-    single = [name for name in defined(include_path) if name not in groups]
+    grouped = [task for members in suites(include_path).values() for task in members]
+    known = defined(include_path)
+    single = [name for name, path in known.items() if "group" not in read(path)]
     return tuple(dict.fromkeys([*grouped, *single]))
 
 
@@ -266,7 +294,9 @@ def locate(name: str, include_path: str | Path | None = None) -> Path:
     if found is None or name not in known:
         near = difflib.get_close_matches(name, known, 1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UnknownTask(f"no task named {name!r}.{hint} Known: {', '.join(known)}")
+        bad = scan(Path(include_path))[1] if include_path else []
+        said = "".join(f" Passed over: {error}." for error in bad[:1])
+        raise UnknownTask(f"no task named {name!r}.{hint}{said} Known: {', '.join(known)}")
     return found
 
 

@@ -5,7 +5,7 @@ lm-eval knows many more keys; they pass. A value of the wrong kind is named with
 
 import unicodedata
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired
 
 from annotated_types import Ge, Le, Len
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
@@ -51,7 +51,15 @@ class Member(TypedDict):
     """A task of a group with settings of its own."""
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
-    task: Any
+    task: str
+
+
+class Inner(TypedDict):
+    """A group inside a group: one that is known by its name, or one written here."""
+
+    __pydantic_config__ = OPEN  # type: ignore[misc]
+    group: str
+    task: "NotRequired[list[str | Member | Inner]]"
 
 
 Wordings = Annotated[list[Annotated[str, Len(1)]], Len(1)]
@@ -82,7 +90,7 @@ class TaskFile(TypedDict, total=False):
 
     __pydantic_config__ = OPEN  # type: ignore[misc]
     include: str | Annotated[list[str], Len(1)]
-    task: Name | list[str | Member]
+    task: Name | list[str | Member | Inner]
     group: Name
     metadata: Metadata | None
     dataset_path: str | None

@@ -6,7 +6,18 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from task_defs.catalog import BadTask, Config, circular, defined, files, members, read, root, scan
+from task_defs.catalog import (
+    BadTask,
+    Config,
+    circle,
+    defined,
+    files,
+    members,
+    read,
+    root,
+    scan,
+    tags,
+)
 from task_defs.examples_of import KEYS, pair_of, splits
 from task_defs.rendering import BadTemplate, Examples, Template, resolve
 
@@ -171,9 +182,9 @@ def _task(path: Path) -> list[str]:
 
 def _group(content: Config, known: Mapping[str, Path]) -> list[str]:
     found, names = [], members(content)
-    groups = {name: members(read(path)) for name, path in known.items()}
-    if circular(str(content["group"]), groups):
-        found.append("the group is a member of itself")
+    way = circle(str(content["group"]), lambda name: _members_of(name, known))
+    if way:
+        found.append(f"the groups {' > '.join(way)} are in a circle; take one out of another")
     if not names:
         found.append("the group has no tasks")
     found += [f"no task named {name!r}" for name in names if name not in known]
@@ -188,6 +199,10 @@ def _group(content: Config, known: Mapping[str, Path]) -> list[str]:
             if name in known and own and metric not in own
         ]
     return found
+
+
+def _members_of(name: str, known: Mapping[str, Path]) -> Sequence[str]:
+    return members(read(known[name])) if name in known else ()
 
 
 def validate(include_path: str | Path | None = None) -> list[Report]:
@@ -211,6 +226,12 @@ def validate(include_path: str | Path | None = None) -> list[Report]:
                         f"{label!r} is defined in {seen[label].name} too; lm-eval skips this"
                     )
                 seen.setdefault(label, path)
+                found += [
+                    f"the tag {tag!r} is the name in {known[tag].name} too; rename one of them"
+                    for tag in tags(content)
+                    if tag in known
+                ]
+                seen = dict.fromkeys(tags(content), path) | seen
                 found += _group(content, known) if "group" in content else _task(path)
             elif not path.name.startswith("_"):
                 found.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness import lm
 from harness.errors import UsageError, UserCodeFailed, did_you_mean
 from harness.measuring import local_data
+from task_defs.catalog import circle, members, scan
 from task_defs.guard import belongs_to_user, is_own, passed, said, users_code
 from task_defs.schema import wrong_name
 
@@ -58,7 +59,9 @@ class Library:
         for name, given in self.datasets.items():
             entry = manager.task_index.get(name)
             if entry is None or not entry.yaml_path:
-                raise UsageError(f"--dataset {name}: {_unknown(name, list(manager.task_index))}")
+                raise UsageError(
+                    f"--dataset {name}: {self._unknown(name, list(manager.task_index))}"
+                )
             parts = {
                 own_role or role: part
                 for role, path in given.items()
@@ -84,11 +87,17 @@ class Library:
         if reason := wrong_name(name):
             raise UsageError(f"no task can be named {name[:40]!r}: {reason}")
         if name not in self._manager.task_index:
-            raise UsageError(_unknown(name, self.names))
+            raise UsageError(self._unknown(name, self.names))
         hint = f"; where documents cannot be fetched, give your own: --dataset {name}=FILE"
-        found = guarded(name, lambda: self._manager.load([name]), hint)
+        found = loaded(self._manager, name, hint)
         self._tasks.update(found["tasks"])
         return Loaded(found["tasks"], found.get("groups", {}))
+
+    def _unknown(self, name: str, known: Sequence[str]) -> str:
+        hint = did_you_mean(name, known)
+        bad = [problem for folder in self.folders for problem in scan(Path(folder))[1]]
+        more = f" Passed over: {bad[0]}" if bad else ""
+        return f"no task named {name!r}, neither here nor in lm-eval.{hint}{more}"
 
 
 @functools.cache
@@ -166,8 +175,32 @@ def asked_together(names: Sequence[str]) -> Iterator[None]:
         raise UserCodeFailed(f"{what}: {said(problem)}") from problem
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
-    return f"no task named {name!r}, neither here nor in lm-eval.{did_you_mean(name, known)}"
+def loaded(manager: Any, asked: str | dict[str, Any], hint: str = "") -> Any:
+    """What lm-eval's manager makes of a name.
+
+    Args:
+        manager: It.
+        asked: A task, group or tag; or a task's configuration.
+        hint: What to do where it cannot be loaded.
+
+    Raises:
+        UsageError: it cannot be loaded, or is a group that contains itself; in one line.
+    """
+    index, name = manager.task_index, asked if isinstance(asked, str) else str(asked.get("task"))
+
+    def listed(name: str) -> Iterable[str]:
+        entry = index.get(name)
+        if entry is None:
+            return ()
+        return entry.tags if entry.cfg is None else members(entry.cfg)  # a tag has nothing else
+
+    if way := circle(name, listed):
+        files = {str(index[each].yaml_path) for each in way if index[each].yaml_path}
+        raise UsageError(
+            f"task {name}: the groups {' > '.join(way)} are in a circle; take one out of another "
+            f"({', '.join(sorted(files))})"
+        )
+    return guarded(name, lambda: manager.load([asked]), hint)
 
 
 def fresh(task: ConfigurableTask) -> ConfigurableTask:

@@ -16,7 +16,15 @@ from harness.measuring.code import contents
 from harness.measuring.examples import TaskExamples
 from harness.measuring.first_token import one_answer
 from harness.measuring.judging import judged_by
-from harness.measuring.library import Library, Loaded, fresh, guarded, guarded_scoring, located
+from harness.measuring.library import (
+    Library,
+    Loaded,
+    fresh,
+    guarded,
+    guarded_scoring,
+    loaded,
+    located,
+)
 from harness.measuring.parts import Parts, is_of_pairs, own_samples, parts_of
 from harness.measuring.written import Written
 from harness.protocols import Protocol
@@ -149,14 +157,7 @@ class Sources:
         """The tasks behind a name of lm-eval's or of these folders; a ValueError where none are."""
         if name in self.own and name not in self.library.datasets:
             return [name]
-        try:
-            found = self.library.find(name)
-        except UsageError:
-            if reason := wrong_name(name):
-                raise UsageError(f"no task can be named {name[:40]!r}: {reason}") from None
-            if name not in self.library.names:
-                task_defs.config(name, self.include_path)  # raises with the nearest name
-            raise
+        found = self.library.find(name)
         for group in found.groups.values():
             listed = group.aggregate_metric_list or ()
             self._by_size[group.name] = {each.metric: each.weight_by_size for each in listed}
@@ -294,16 +295,16 @@ class Sources:
         """Tasks by a name of ours or of lm-eval's own, all their documents asked.
 
         Raises:
-            UsageError: nobody defines the name.
+            UsageError: nobody defines the name, or it cannot be loaded.
         """
         groups = task_defs.suites(self.include_path)
         if name in groups:
-            found = self._manager("", "").load([name])["groups"]
+            found = loaded(self._manager("", ""), name)["groups"]
             return Loaded({task: fresh(self.template(task)) for task in groups[name]}, found)
         if not self._lent(name):
             return Loaded({name: fresh(self.template(name))}, {})
-        loaded = self.library.find(name)
-        return Loaded({key: fresh(task) for key, task in loaded.tasks.items()}, loaded.groups)
+        lent = self.library.find(name)
+        return Loaded({key: fresh(task) for key, task in lent.tasks.items()}, lent.groups)
 
     def template(self, name: str) -> ConfigurableTask:
         """A task as lm-eval loads it, loaded once; never to be changed."""
@@ -323,7 +324,7 @@ class Sources:
         spec = self.written.whole(name) if inline else name
         judged = {key: self.metadata(name).get(key, "") for key in ("classifier", "label")}
         manager = self._manager(*judged.values())
-        return guarded(name, lambda: manager.load([spec])["tasks"][name])
+        return loaded(manager, spec)["tasks"][name]
 
     def _manager(self, classifier: str, label: str) -> Any:
         """lm-eval's manager of the tasks of these folders, one for each judge."""

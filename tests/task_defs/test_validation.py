@@ -125,10 +125,61 @@ def test_a_group_that_is_a_member_of_itself(tmp_path: Path, members: dict[str, s
     for name, own in members.items():
         (tmp_path / f"{name}.yaml").write_text(f"group: {name}\ntask: {own}\n")
     for report in task_defs.validate(tmp_path):
-        circular = "the group is a member of itself" in report.findings
+        circular = "are in a circle" in "; ".join(report.findings)
         assert circular == (report.name != "sound.yaml")
     assert not members.keys() & task_defs.suites(tmp_path).keys()
     assert task_defs.examples("sound", "train", tmp_path)  # the other files are none the worse
+
+
+@pytest.mark.parametrize(
+    "listed", ["{group: sound}", "{group: inner, task: [sound, {task: sound, num_fewshot: 1}]}"]
+)
+def test_a_group_in_a_group(tmp_path: Path, listed: str) -> None:
+    (tmp_path / "utils.py").write_text(UTILS)
+    (tmp_path / "sound.yaml").write_text(GOOD)
+    (tmp_path / "z.yaml").write_text(f"group: mine\ntask: [{listed}]\n")
+    assert all(report.ok for report in task_defs.validate(tmp_path))
+
+
+@pytest.mark.parametrize("listed", ["{group: 5}", "{num_fewshot: 3}", "{task: [sound]}", "5"])
+def test_a_member_without_a_name(tmp_path: Path, listed: str) -> None:
+    (tmp_path / "z.yaml").write_text(f"group: mine\ntask: [{listed}]\n")
+    (report,) = task_defs.validate(tmp_path)
+    assert "task" in str(report)
+    assert not report.ok
+
+
+def test_a_tag_and_a_task_of_one_name(tmp_path: Path) -> None:
+    """lm-eval knows one of the two; which one is a matter of the files' order."""
+    (tmp_path / "utils.py").write_text(UTILS)
+    (tmp_path / "a.yaml").write_text(GOOD + "tag: [sound, other]\n")
+    (tmp_path / "b.yaml").write_text(GOOD.replace("task: sound", "task: other"))
+    first, second = task_defs.validate(tmp_path)
+    assert first.findings == ("the tag 'sound' is the name in a.yaml too; rename one of them",)
+    assert second.findings == ("'other' is defined in a.yaml too; lm-eval skips this",)
+    assert {"sound"} == set(task_defs.tasks(tmp_path)) - set(task_defs.tasks())
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"a": "include: a.yaml"}, "a.yaml: includes itself"),
+        ({"a": "include: b.yaml", "b": "include: a.yaml"}, "a.yaml: includes itself"),
+        ({"a": "include: [b.yaml, c.yaml]", "b": "include: d.yaml", "c": "include: d.yaml",
+          "d": "repeats: 1"}, "d.yaml twice or in a circle"),
+        ({"a": "include: b.yaml", "b": "include: b.yaml"}, "b.yaml twice or in a circle"),
+    ],
+)  # fmt: skip
+def test_includes_that_lm_eval_refuses(tmp_path: Path, files: dict[str, str], said: str) -> None:
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    for name, text in files.items():
+        (tmp_path / f"{name}.yaml").write_text(f"{text}\ntask: {name}\n")
+    with pytest.raises(ValueError, match="cycle"):
+        load_yaml(tmp_path / "a.yaml")
+    with pytest.raises(task_defs.UnknownTask, match=said) as found:
+        task_defs.config("a", tmp_path)
+    assert "\n" not in str(found.value)
 
 
 def test_a_delimiter_that_is_never_scored(tmp_path: Path) -> None:

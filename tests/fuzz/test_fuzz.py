@@ -1,6 +1,7 @@
 """Whatever a disk holds or a command line says: our own error in one line, soon, in little memory.
 
-Seeded and short here; STEERGAUGE_FUZZ=100000 tries so many cases of every kind.
+Seeded and short here; STEERGAUGE_FUZZ=100000 tries so many cases of every kind and says what the
+slowest and the largest of each took.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import json
 import os
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -43,7 +44,8 @@ from task_defs.rendering import BadTemplate
 from tests.fuzz.mutate import altered, damaged
 from tests.reports.records import comparison_records
 
-CASES = int(os.environ.get("STEERGAUGE_FUZZ", "0")) or 150
+LONG = int(os.environ.get("STEERGAUGE_FUZZ", "0"))
+CASES = LONG or 150
 TASKS = (task_defs.BadTask, task_defs.BadPairs, task_defs.UnknownTask, BadTemplate)
 SECONDS, BYTES = 10, 100 * 2**20
 EXAMPLES = settings(
@@ -79,19 +81,44 @@ OWN = tuple({BadRecord, NotCompared, BadBaseline, BadTimings, UsageError, *TASKS
 """Our own errors, which say what to do; any other one fails the test."""
 
 
+class Taken(NamedTuple):
+    """What one case took."""
+
+    seconds: float
+    grown: int
+
+
+TAKEN: list[Taken] = []
+
+
+@pytest.fixture(autouse=True)
+def _figures(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """Say how many cases a long run tried and what they took."""
+    TAKEN.clear()
+    yield
+    if LONG and TAKEN:
+        seconds, grown = max(t.seconds for t in TAKEN), max(t.grown for t in TAKEN) / 2**20
+        with capsys.disabled():
+            print(
+                f"\n{request.node.name}: {len(TAKEN)} uses, slowest {seconds:.3f} s, "
+                f"{grown:.1f} MB more at the most"
+            )
+
+
 def bounded(work: Callable[[], object], *expected: type[BaseException]) -> None:
     """Do something that may be refused, in one line, soon, in little memory."""
     said = ""
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     try:
         work()
     except expected as problem:
         said = str(problem)
     assert "\n" not in said
     assert len(said) < 2000
-    assert time.monotonic() - began < SECONDS
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-    assert grown < BYTES
+    TAKEN.append(Taken(time.process_time() - began, grown))
+    assert TAKEN[-1].seconds < SECONDS
+    assert TAKEN[-1].grown < BYTES
 
 
 @functools.cache
@@ -278,10 +305,14 @@ def test_values_of_options(text: str, kind: Callable[[str], Any]) -> None:
 def test_command_lines(words: list[str]) -> None:
     for command in ("compare", "gate"):
         left: list[object] = [0]
-        try:
-            parser(command).parse_args([command, *words])
-        except SystemExit as leaving:
-            left.append(leaving.code)
+
+        def parse(command: str = command, left: list[object] = left) -> None:
+            try:
+                parser(command).parse_args([command, *words])
+            except SystemExit as leaving:
+                left.append(leaving.code)
+
+        bounded(parse)
         assert left[-1] in (0, 2)
 
 

@@ -246,7 +246,9 @@ def members(group: Config) -> tuple[str, ...]:
         if isinstance(item, dict) and isinstance(item.get("task"), list):
             found += members(item)
         else:
-            found.append(item.get("group", item.get("task")) if isinstance(item, dict) else item)
+            found.append(
+                str(item.get("group", item.get("task"))) if isinstance(item, dict) else item
+            )
     return tuple(found)
 
 

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs: `steergauge --help` answers at 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -85,11 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a path need not be a text
     with _interruptible() as interrupted:
         try:
-            return _run(given)
+            code = _run(given)
+            sys.stdout.flush()
+            return code
         except KeyboardInterrupt:
             return _say(STOPPED, INTERRUPTED)
         except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _silence()
             return 0
         except SystemExit as leaving:
             from task_defs.guard import said, users_call
@@ -157,7 +160,14 @@ def _mistake(problem: Exception) -> str | None:
         return text
     if isinstance(problem, OSError):
         name = problem.filename if isinstance(problem.filename, str | bytes) else None
-        return f"{os.fsdecode(name)}: {problem.strerror}" if name and problem.strerror else text
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full and name is None:
+            _silence()
+            name = "standard output"
+        todo = "; the disk is full: make room, and the same command continues" if full else ""
+        return (
+            f"{os.fsdecode(name)}: {problem.strerror}{todo}" if name and problem.strerror else text
+        )
     if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
         return f"out of memory: {text}; a smaller --batch_size or --max_memory takes less"
     if users_call(problem) is None and isinstance(problem, ValueError | ImportError):
@@ -165,6 +175,11 @@ def _mistake(problem: Exception) -> str | None:
         ours = any(Path(call.filename).parent.is_relative_to(ROOT) for call in last)
         return None if ours else text  # a library refuses what it was given
     return None
+
+
+def _silence() -> None:
+    """Drop what standard output has not taken, which Python would write again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str, code: int) -> int:

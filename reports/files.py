@@ -14,7 +14,7 @@ import secrets
 import socket
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,8 +115,13 @@ def wrong(problem: ValidationError) -> str:
     return " ".join(f"{place}: {first['msg'].removeprefix('Value error, ')}".split())[:400] + more
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None:
     """Replace a file in one step; on failure the old one stays and nothing else is left.
+
+    Args:
+        path: The file.
+        content: What it will hold; of much that need not be in memory at once, one part after the
+            other.
 
     Raises:
         OSError: with the file's name.
@@ -124,7 +129,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     part = part_of(path)
     try:
         with part.open("wb") as file:
-            file.write(content.encode(errors="replace") if isinstance(content, str) else content)
+            if isinstance(content, str):
+                content = content.encode(errors="replace")
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)

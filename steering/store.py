@@ -93,9 +93,8 @@ def save(vector: Stored, folder: Path) -> Path:
     config["config_sha256"] = _digest(config)
     text = json.dumps(config, indent=2, sort_keys=True, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / TENSORS, content)
-    write_whole(folder / CARD, _card(vector).encode())
-    write_whole(folder / CONFIG, text.encode())
+    card = _card(vector).encode()
+    write_whole({folder / TENSORS: content, folder / CARD: card, folder / CONFIG: text.encode()})
     return folder
 
 
@@ -105,23 +104,34 @@ def _named(prefix: str, parameters: Mapping[str, Parameter]) -> dict[str, Tensor
     return {f"{prefix}.{key}": value for key, value in found if isinstance(value, Tensor)}
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all.
+def write_whole(contents: Mapping[Path, bytes]) -> None:
+    """Write files that belong together: each appears whole, and none before all have found room.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: one cannot be written; it is named, and what was there before stays.
     """
     # The form of a name by which `reports.files.abandoned` knows what killed processes left.
     host = socket.gethostname().replace(".", "-")[:40]
-    temporary = path.with_name(f".{path.name}.{host}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    mark = f"{host}.{os.getpid()}.{secrets.token_hex(4)}.part"
+    parts = {path: path.with_name(f".{path.name}.{mark}") for path in contents}
     try:
-        with temporary.open("wb") as file:
+        for path, content in contents.items():
+            _fill(parts[path], content, path)
+        for path, part in parts.items():
+            part.replace(path)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+
+
+def _fill(part: Path, content: bytes, path: Path) -> None:
+    try:
+        with part.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, str(path)) from problem
 
 
 def _digest(config: Mapping[str, Any]) -> str:

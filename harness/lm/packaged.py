@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import UsageError
+from reports.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,7 @@ def gguf_file(name: str) -> Path:
     whole = _cache() / files[0].name.rpartition(".")[0]
     if not whole.is_file() or _sha256(whole) != own.sha256:
         whole.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=whole.parent, delete=False) as joined:
-            for file in files:
-                joined.write(file.read_bytes())
-        Path(joined.name).replace(whole)
+        write_atomically(whole, (file.read_bytes() for file in files))
         if _sha256(whole) != own.sha256:
             whole.unlink()
             raise UsageError(

@@ -133,8 +133,11 @@ class KeptTrials:
         if trial.error is not None:
             return
         content = json.loads(dump([key_of(settings), asdict(trial), documents]))
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("\n" + dump([_digest(content), *content]))  # after a torn line, too
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write("\n" + dump([_digest(content), *content]))  # after a torn line, too
+        except OSError as problem:
+            raise OSError(problem.errno, problem.strerror, str(self.path)) from problem
 
 
 def _checked(content: bytes, shape: TypeAdapter[Any]) -> Any:

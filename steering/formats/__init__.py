@@ -169,7 +169,7 @@ def save(vector: Stored, path: Path, to: str | None = None, model: nn.Module | N
     else:
         content = {gguf.NAME: gguf, glp.NAME: glp, svec.NAME: svec}[name].content(vector, kind)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, content)
+    write_whole({path: content})
     return path
 
 

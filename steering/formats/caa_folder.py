@@ -99,5 +99,4 @@ def write(vector: Stored, folder: Path, model_name: str) -> None:
     other = sorted(p.name for p in folder.glob("vec_layer_*.pt") if p.name not in contents)
     if other:
         raise BadVector(f"{folder}: holds {other[0]} of another vector; give a new folder")
-    for name, content in contents.items():
-        write_whole(folder / name, content)
+    write_whole({folder / name: content for name, content in contents.items()})

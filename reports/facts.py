@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports.comparison import Comparison
 from reports.judging import judge_warnings
@@ -34,16 +34,29 @@ def warnings(comparison: Comparison) -> list[str]:
 
 
 def misfits(records: Sequence[Record]) -> list[str]:
-    """Requests that do not fit the model (prompts cut, answers without a token), arm by arm."""
+    """Requests that do not fit the model (prompts cut, answers without a token), arm by arm.
+
+    Those of the documents that count, and those that settings were searched on.
+    """
     found: dict[tuple[str, str], list[str]] = {}
     for record in records:
-        unfit = dict(record.provenance.get("unfit") or {})
-        asked = unfit.pop("requests", "?")
-        for what, number in unfit.items():
-            arms = found.setdefault((record.asked, what), [])
-            arms.append(f"{record.arm} {number} of {asked}")
+        target, tuning = str(record.spec["task"]), record.tuning or {}
+        for task, where, counted in (
+            (record.asked, "", record.provenance.get("unfit")),
+            (target, " on the validation split", tuning.get("unfit")),
+        ):
+            for what, number, asked in unfit(counted):
+                arms = found.setdefault((task, what + where), [])
+                arms.append(f"{record.arm} {number} of {asked}")
     return [f"{task}: {what}: {', '.join(dict.fromkeys(arms))} requests."
             for (task, what), arms in found.items()]  # fmt: skip
+
+
+def unfit(counted: Mapping[str, int] | None) -> list[tuple[str, int, int | str]]:
+    """What does not fit a model, how many requests that are, and of how many."""
+    kinds = {**(counted or {})}
+    asked = kinds.pop("requests", "?")
+    return [(what, number, asked) for what, number in kinds.items()]
 
 
 def facts(comparison: Comparison) -> dict[str, str]:

@@ -172,6 +172,7 @@ class StoredTuning(TypedDict):
     space: NotRequired[dict[str, Any]]
     edges: NotRequired[dict[str, Literal["lowest", "highest"]]]
     unsteered: NotRequired[dict[str, Number] | None]
+    unfit: NotRequired[dict[str, Count]]
 
 
 class StoredRounds(TypedDict):

@@ -183,6 +183,8 @@ def _show(results: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from reports.facts import unfit
+
     table = Table()
     for heading in ("task", "metric", "value", "stderr", "n"):
         table.add_column(heading, justify="left" if heading in ("task", "metric") else "right")
@@ -196,8 +198,6 @@ def _show(results: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     for task, result in results.items():
-        unfit = dict(result.get("unfit") or {})
-        asked = unfit.pop("requests", 0)
-        for what, number in unfit.items():
+        for what, number, asked in unfit(result.get("unfit")):
             said = f"{task}: {number} of {asked} requests: {what}"
             console.print(said, markup=False, highlight=False, soft_wrap=True)

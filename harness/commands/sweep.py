@@ -106,6 +106,7 @@ def _show(title: str, swept: Swept, out: Path) -> None:
     from rich.console import Console
 
     from harness.commands.screen import drawn
+    from reports.facts import unfit
     from reports.heat import Heat
 
     metric, cells, sign = swept.metric, swept.cells, 1 if swept.higher_is_better else -1
@@ -123,5 +124,8 @@ def _show(title: str, swept: Swept, out: Path) -> None:
         f"{place}{', ' if place else ''}coefficient {best['coefficient']:g}",
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
+    for what, number, asked in unfit(swept.unfit):
+        said = f"{number} of {asked} requests: {what}"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
     for path in heat.write(out):
         console.print(str(path), markup=False, highlight=False, soft_wrap=True)

@@ -71,6 +71,18 @@ class Measurement:
         longest = int(self.lm.max_length)
         return all(not pair.empty and len(pair.tokens) <= longest for pair in self.pairs())
 
+    @property
+    def unfit(self) -> dict[str, int]:
+        """How many requests there are, and of each kind of misfit; empty where all fit the model.
+
+        The kinds are those of `harness.lm.encoding`, and the same whatever steers.
+        """
+        encoding = self.lm.encoding
+        encoding.forget()
+        encoding.scorable(self.requests.get("loglikelihood", ()))
+        encoding.require_room(self.requests.get("generate_until", ()))
+        return encoding.unfit(str(self.task.config.task))
+
     def pairs(self) -> list[Pair]:
         """Every document's prompt and right answer, as the model reads them."""
         found = []

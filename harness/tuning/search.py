@@ -68,6 +68,8 @@ class Search:
         documents: Validation documents asked.
         trials: In the order in which they were tried; the method's defaults first.
         unsteered: The same metrics as a trial's, of the same documents without any steering.
+        unfit: How many requests they are and, of each kind that does not fit the model (a prompt
+            that is cut, an answer without a token), how many; empty where all fit.
     """
 
     space: SearchSpace
@@ -77,6 +79,7 @@ class Search:
     documents: int
     trials: tuple[Trial, ...]
     unsteered: Mapping[str, float] = field(default_factory=dict)
+    unfit: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def chosen(self) -> Trial:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,11 +38,13 @@ class Swept:
         higher_is_better: Its direction.
         cells: Per cell `heads`, `layer`, `coefficient`, the metric (and `acc` with `logprob`) and
             n; a layer of None stands for the vector's own layers.
+        unfit: As in `Measurement`.
     """
 
     metric: str
     higher_is_better: bool
     cells: list[dict[str, Any]]
+    unfit: Mapping[str, int]
 
 
 def sweep_task(
@@ -108,7 +110,7 @@ def sweep_task(
     logprob = torch.stack([each.log_probs.mean(dim=1) for each in found]).mean(dim=0)
     for cell, a, s in zip(cells, acc.tolist(), logprob.tolist(), strict=True):
         cell.update(acc=a, logprob=s, n=len(found))
-    return Swept(metric or OF_ANSWERS[0], True, cells)
+    return Swept(metric or OF_ANSWERS[0], True, cells, measurement.unfit)
 
 
 def _asked(
@@ -126,7 +128,7 @@ def _asked(
             values = []
         mean = sum(values) / len(values) if values else math.nan
         cell.update({headline: mean, "n": len(values)})
-    return Swept(headline, higher_is_better, cells)
+    return Swept(headline, higher_is_better, cells, measurement.unfit)
 
 
 def _placed(

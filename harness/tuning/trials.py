@@ -107,6 +107,7 @@ class Trials:
             batch=BATCH if scored else 1,
             kept=kept,
         )
+        found = replace(found, unfit=self.measurement.unfit)
         return found if scored else replace(found, unsteered=self.unsteered())
 
     def one_by_one(self, every: list[Settings]) -> Iterator[Outcome]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -59,6 +60,40 @@ def test_cut_prompts_reach_record_report_and_terminal(
     assert line in capsys.readouterr().out
     assert line in (tmp_path / "report.md").read_text()
     assert line in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("letters", "what"), [(LENGTH - 10, CUT_PROMPT), (LENGTH, LONG_ANSWER)])
+def test_what_does_not_fit_a_search_is_said(
+    letters: int, what: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "searched.json"
+    longer = [{**w, "output": w["output"] + "x" * letters * (i % 2)} for i, w in enumerate(WORDS)]
+    file.write_text(json.dumps(longer))
+    parts = [task_defs.pairs_file(file, part).pairs for part in ("validation", "test")]
+    searched, counted = [(sum(len(y) > letters for _, y in part), len(part)) for part in parts]
+    assert searched[0] > 0
+    words = ["compare", *asked(folder, str(file)), "--budget", "2"]
+    arms = ["--arms", "zero_shot,icv", "-o", str(tmp_path / "out")]
+    assert main([*words, *arms]) == 0
+    records = {record.arm: record for record in load_all(tmp_path / "out")}
+    assert (records["icv"].tuning or {})["unfit"] == {"requests": searched[1], what: searched[0]}
+    line = f"searched: {what} on the validation split: icv {searched[0]} of {searched[1]} requests."
+    assert line in capsys.readouterr().out
+    assert line in (tmp_path / "out" / "report.md").read_text()
+    assert line in html.unescape((tmp_path / "out" / "report.html").read_text())
+    own = f"{counted[0]} of {counted[1]}"
+    both = f"searched: {what}: zero_shot {own}, icv {own} requests."
+    assert both in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_sweep_says_what_does_not_fit(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sweep", *asked(folder, "long.json"), "--method", "icv", "--metric", "target_logprob"]
+    assert main([*words, "--coefficients", "0.1", "-o", str(tmp_path)]) == 0
+    held = task_defs.pairs_file(folder / "long.json", "validation").pairs
+    beyond = sum(len(y) > LENGTH for _, y in held)
+    assert f"{beyond} of {len(held)} requests: {LONG_ANSWER}" in capsys.readouterr().out
 
 
 def test_answers_that_cannot_be_scored_are_said_by_run(

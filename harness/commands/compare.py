@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.commands.executor import executor, executor_options
+from harness.commands.idle import idle
 from harness.commands.options import (
     asking,
     fit_option,
@@ -153,6 +154,8 @@ class Plan:
         arms = choose_arms(named, found, tasks, asking(arguments).frame)
         checks = read_checks(arguments.judge_check, found.behaviour(tasks))
         side = choose_side(arguments.side_effects, found, arms)
+        for said in idle(arguments, found, tasks, arms, side):
+            print(f"steergauge: {said}", file=sys.stderr)
         grid = Grid(tasks, arms, arguments.seeds, arguments.budget, arguments.dose, side)
         return cls(found, grid, checks)
 

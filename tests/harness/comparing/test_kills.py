@@ -19,7 +19,7 @@ from harness.cli import main
 from reports.files import abandoned
 from reports.record import load_all
 
-MOMENTS = 15
+MOMENTS = 25
 
 
 @pytest.fixture

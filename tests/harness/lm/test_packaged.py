@@ -73,18 +73,19 @@ def test_steering_moves_a_real_model(tmp_path: Path) -> None:
     """On SmolLM2, a function vector answers where the bare question is not answered."""
     code = main(
         [
-            "compare", "--model", "smollm2", "--tasks", "singular-plural",
+            "compare", "--model", "smollm2", "--tasks", "singular-plural,present-past",
             "--arms", "zero_shot,few_shot,fv,random_vector", "--limit", "10", "--budget", "4",
             "-o", str(tmp_path),
         ]
     )  # fmt: skip
     assert code == 0
-    found = {record.arm: record for record in load_all(tmp_path)}
-    assert len(found) == 4
-    value = {arm: record.metrics["acc"].value for arm, record in found.items()}
-    assert value["zero_shot"] <= 0.1
-    assert value["few_shot"] >= 0.5
-    assert value["fv"] > value["random_vector:fv"]
+    found = {(r.spec["task"], r.arm): r for r in load_all(tmp_path)}
+    assert len(found) == 8
+    for task in ("singular-plural", "present-past"):
+        value = {arm: found[task, arm].metrics["acc"].value for t, arm in found if t == task}
+        assert value["zero_shot"] <= 0.1
+        assert value["few_shot"] >= 0.5
+        assert value["fv"] > value["random_vector:fv"]
     steered = [record for record in found.values() if record.fit]
     assert all(math.isfinite(record.proof["max_logit_change"]) for record in steered)  # type: ignore[index]
 

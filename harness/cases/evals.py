@@ -8,6 +8,7 @@ Such a file::
     limit: 100
     chat_template: auto                # or always, never; system_instruction, fewshot_as_multiturn
     at_least: {fv: 0.6}                # headline metric; at most, where lower is better
+    side_effects: [wikitext]           # every vector on these too
 
 A task of lm-eval's own, on files instead of the hub, ranked by a metric of one's choice::
 
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
@@ -40,9 +41,10 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 import task_defs
-from harness.comparing.choice import choose_arms
+from harness.comparing.choice import choose_arms, choose_side
 from harness.errors import UsageError
-from harness.measuring.asking import PLAINLY, Asking, default_frame
+from harness.measuring.asking import DOSES, PLAINLY, Asking, default_frame
+from harness.measuring.judging import read_judges
 from harness.measuring.sources import Sources
 from harness.measuring.spec import BARE, resolved
 from harness.protocols import Protocol, named, refuse
@@ -91,12 +93,23 @@ class Stored(TypedDict, total=False):
     dataset: Many[Text]
     metric: Text
     fit_on: Text
+    side_effects: Many[Text]
+    dose: Annotated[float, Ge(DOSES[0]), Le(DOSES[1])]
+    templates: Count
+    judge: Many[Text]
+    content_encoder: Text
+    gen_kwargs: dict[Text, Any]
     protocol: Text
     as_published: Annotated[bool, Strict()]
     at_least: dict[Text, Annotated[float, Strict()]]
 
 
 ASKED = TypeAdapter(Stored)
+OF_CASES: dict[str, Any] = {
+    "tasks": (), "arms": (), "seeds": (0,), "budget": None, "dose": None, "side_effects": (),
+    "at_least": {},
+}  # fmt: skip
+"""What differs between cases that share a session."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +132,12 @@ class Asked:
         dataset: Documents of one's own for tasks that take theirs from the hub (`TASK=PATH`).
         metric: Headline metric of every task; None takes each task's own.
         fit_on: The task whose examples vectors are fitted on; None takes those of the task asked.
+        side_effects: Tasks that nothing is tuned for, on which every vector is measured too.
+        dose: Nats per token at which methods are compared; None tunes coefficients.
+        templates: Other wordings in which what was tuned is asked again.
+        judge: Of behaviour, the first one for the headline; empty takes the default.
+        content_encoder: A sentence encoder that measures content too.
+        gen_kwargs: Added to every task's generation settings.
         protocol: The name of a published protocol, which sets all but tasks, arms, seeds and limit.
         as_published: Take the defects of the paper's own code too.
         at_least: What an arm's headline metric must reach, by arm.
@@ -139,6 +158,12 @@ class Asked:
     dataset: tuple[str, ...] = ()
     metric: str | None = None
     fit_on: str | None = None
+    side_effects: tuple[str, ...] = ()
+    dose: float | None = None
+    templates: int = 0
+    judge: tuple[str, ...] = ()
+    content_encoder: str | None = None
+    gen_kwargs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     protocol: str | None = None
     as_published: bool = False
     at_least: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -196,7 +221,9 @@ class Asked:
                 raise UsageError(f"data: {problem}") from problem
         return Sources(
             self.include_path, self.data, style=self.suite == "behavior_shift",
-            datasets=self.dataset, fit_on=self.fit_on, protocol=self.under,
+            judges=read_judges(",".join(self.judge)) if self.judge else (),
+            encoder=self.content_encoder, datasets=self.dataset, fit_on=self.fit_on,
+            protocol=self.under,
         )  # fmt: skip
 
     def asking(self, model: str) -> Asking:
@@ -204,14 +231,17 @@ class Asked:
         if self.under is not None:
             return PLAINLY
         frame = self.frame or default_frame(model)
-        return Asking(self.chat_template, self.system_instruction, self.fewshot_as_multiturn, frame)
+        turns, system = self.fewshot_as_multiturn, self.system_instruction
+        return Asking(self.chat_template, system, turns, frame, self.templates)
 
     def chosen(self, model: str, arms: tuple[str, ...] = ()) -> tuple[tuple[str, ...], list[Arm]]:
         """The tasks, and the arms on a model; `arms` replaces the ones asked for."""
         found = self.sources()
         tasks = found.select(self.suite, ",".join(self.tasks))
         frame = self.asking(model).frame
-        return tasks, choose_arms(arms or self.arms or None, found, tasks, frame)
+        own = choose_arms(arms or self.arms or None, found, tasks, frame)
+        choose_side(",".join(self.side_effects), found, own)
+        return tasks, own
 
     def cases(self, model: str, arms: tuple[str, ...] = ()) -> list[tuple[str, Arm, str]]:
         """Task, arm and suite of every case on a model; `arms` replaces the ones asked for."""
@@ -265,7 +295,7 @@ class Evaluator:
 
     def __init__(self, model: str, model_args: dict[str, Any], out: Path) -> None:
         self.model, self.model_args, self.out = model, model_args, out
-        self._tuners: dict[tuple[Any, ...], Tuner] = {}
+        self._tuners: dict[str, Tuner] = {}
 
     @cached_property
     def lm(self) -> SteeredLM:
@@ -280,15 +310,15 @@ class Evaluator:
         from harness.measuring.session import Session
         from harness.tuning.chosen import Tuner
 
-        style, asking = asked.suite == "behavior_shift", asked.asking(self.model)
-        key = (asked.include_path, asked.data, style, asked.limit, asking, asked.dataset,
-               asked.metric, asked.fit_on, asked.protocol, asked.as_published)  # fmt: skip
+        style = asked.suite == "behavior_shift"
+        key = repr(replace(asked, **OF_CASES, suite="behavior_shift" if style else None))
         if key not in self._tuners:
             sources = asked.sources()
             sources.default_judge = default_judge(self.model)
             session = Session(
                 self.lm, self.model, self.model_args, sources,
-                limit=asked.limit, asking=asking, metric=asked.metric,
+                limit=asked.limit, asking=asked.asking(self.model), metric=asked.metric,
+                gen_kwargs=dict(asked.gen_kwargs),
             )  # fmt: skip
             self._tuners[key] = Tuner(session, self.out)
         self._tuners[key].session.sources.select(asked.suite, ",".join(asked.tasks))
@@ -299,5 +329,8 @@ class Evaluator:
         from harness.comparing.grid import Grid
         from harness.comparing.local import Local
 
-        grid = Grid(tasks, arms, asked.seeds, asked.budget)
-        return grid.run(Local(self.tuner(asked)), self.out)
+        tuner, steers = self.tuner(asked), any(arm.method for arm in arms)
+        named = ",".join(asked.side_effects) if steers else None
+        side = choose_side(named, tuner.session.sources, arms)
+        grid = Grid(tasks, arms, asked.seeds, asked.budget, asked.dose, side)
+        return grid.run(Local(tuner), self.out)

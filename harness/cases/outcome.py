@@ -25,10 +25,12 @@ def judged(
     Args:
         records: One per seed.
         path: Baseline file; None judges by `at_least` alone.
-        at_least: What the headline metric must reach (not exceed, where lower is better).
+        at_least: What the headline metric must reach (not exceed, where lower is better), side
+            tasks aside.
         family: Cases judged together: the paired test's level is shared out among them.
     """
     measured = baseline.cases(records)
+    aside = baseline.cases(record for record in records if record.spec.get("side"))
     known = baseline.read(path) if path else {}
     verdicts = {name: Verdict(name, "measured", "") for name in measured}
     if path:
@@ -38,7 +40,7 @@ def judged(
     for name, case in measured.items():
         if case.value is None:
             verdicts[name] = Verdict(name, "nan", f"{case.metric} is not a number")
-        elif at_least is not None and _short(case, at_least):
+        elif at_least is not None and name not in aside and _short(case, at_least):
             bound = "at least" if case.higher_is_better else "at most"
             text = f"{case.metric} {case.value:.4f}, expected {bound} {at_least:g}"
             verdicts[name] = Verdict(name, "short", text)
@@ -85,8 +87,7 @@ def settle(path: Path, outcomes: Sequence[Outcome], *, update: bool, whole: bool
 def table(outcomes: Sequence[Outcome]) -> str:
     """The cases for a terminal."""
     rows = [
-        (o["name"], o["metric"], o["value"], o["baseline"], o["status"])
-        for o in sorted(outcomes, key=lambda outcome: outcome["name"])
+        (o["name"], o["metric"], o["value"], o["baseline"], o["status"]) for o in _ordered(outcomes)
     ]
     headers = ("case", "metric", "value", "baseline", "status")
     return tabulate(rows, headers, floatfmt=".4f", missingval="–")
@@ -94,5 +95,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def write_json(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Write the outcomes, sorted by name."""
-    ordered = sorted(outcomes, key=lambda outcome: outcome["name"])
-    write_atomically(path, dump(ordered, indent=1) + "\n")
+    write_atomically(path, dump(_ordered(outcomes), indent=1) + "\n")
+
+
+def _ordered(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """By name; the unsteered side tasks belong to several cases and stand once."""
+    named = {outcome["name"]: outcome for outcome in outcomes}
+    return [named[name] for name in sorted(named)]

@@ -119,9 +119,9 @@ def task_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--dataset", action="append", default=[], type=filled, metavar="TASK=PATH",
-        help="a task's documents from a file (JSON, JSON lines, CSV, TSV, parquet) or folder in "
-        "place of the hub; TASK:ROLE=PATH gives one split (train, validation, test); may be given "
-        "again",
+        help="a task's documents from a file (JSON, JSON lines, CSV, TSV, parquet; plain text has "
+        "one in each line that is not empty) or folder in place of the hub; TASK:ROLE=PATH gives "
+        "one split (train, validation, test); may be given again",
     )  # fmt: skip
     group.add_argument(
         "-L", "--limit", type=positive, metavar="N",

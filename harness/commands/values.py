@@ -11,9 +11,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+from harness.measuring.asking import DOSES
+
 LARGEST, SEEDS = 10**9, 2**32
-MEMORY, DOSES = 2.0**20, (1e-4, 1e2)
-"""GiB that a machine may have; nats per token that can be told from rounding and are not noise."""
+MEMORY = 2.0**20
+"""GiB that a machine may have."""
 
 FLOAT32 = 3.4028234663852886e38
 """The largest float32: what is beyond is infinite in a model."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from harness.reference import REFERENCE
 
 FRAMES = ("zero_shot", "paraphrase")
+DOSES = 1e-4, 1e2
+"""Nats per token that can be told from rounding and are not noise."""
 
 
 @dataclass(frozen=True)

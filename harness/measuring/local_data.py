@@ -22,7 +22,10 @@ OTHER_NAMES = {"dev": "validation", "val": "validation", "valid": "validation"}
 LIMIT = 2**30
 """Bytes of a file of JSON or of a table."""
 
-KINDS = (".json", ".jsonl", ".csv", ".tsv", ".parquet")
+KINDS = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
+TEXT = "text"
+"""The field of a line of plain text, as `datasets` names it."""
+
 EXPECTED = f"a file ({', '.join(KINDS)}) or a folder of them, or one made by save_to_disk"
 
 
@@ -80,6 +83,12 @@ def _file(path: Path) -> Dataset:
             quotes, file = quoting(text, sign), io.StringIO(text, newline="")
             table = pd.read_csv(file, sep=sign, quoting=quotes, keep_default_na=False)
             return datasets.Dataset.from_pandas(table, preserve_index=False)
+        if kind == ".txt":
+            lines = read_text(path, LIMIT).split("\n")  # a form feed or U+2028 ends no line
+            found = [own for line in lines if (own := line.removesuffix("\r")).strip()]
+            if not found:
+                raise ValueError("expected lines of text, found none")
+            return datasets.Dataset.from_dict({TEXT: found})
         if kind in (".json", ".jsonl"):
             rows = _labelled(_objects(path))
             keys = dict.fromkeys(key for row in rows for key in row)
@@ -145,7 +154,7 @@ def relocated(config: Mapping[str, Any], parts: Mapping[str, Dataset]) -> dict[s
     asked = (
         "test" if config.get("test_split") or not config.get("validation_split") else "validation"
     )
-    by_role = {role or asked: part for role, part in parts.items()}
+    by_role = {role or asked: _spelled(part, config) for role, part in parts.items()}
     splits = {}
     for role, key in ROLES.items():
         own[key] = (config.get(key) or role) if role in by_role else None
@@ -164,3 +173,11 @@ def relocated(config: Mapping[str, Any], parts: Mapping[str, Dataset]) -> dict[s
         own["fewshot_config"] = {**few, "split": shown}
     own["custom_dataset"] = lambda **_: DatasetDict(splits)
     return own
+
+
+def _spelled(part: Dataset, config: Mapping[str, Any]) -> Dataset:
+    """Plain text, under the name too by which a task knows its own (wikitext: page)."""
+    named = re.fullmatch(r"{{\s*(\w+)\s*}}", str(config.get("doc_to_decontamination_query")))
+    if named is None or part.column_names != [TEXT] or named[1] == TEXT:
+        return part
+    return part.add_column(named[1], part[TEXT])

@@ -50,6 +50,35 @@ def test_every_kind_of_file_gives_the_same_documents(tmp_path: Path, name: str) 
     assert {role: list(part) for role, part in read(tmp_path / name).items()} == {"": ROWS}
 
 
+def test_plain_text_has_a_document_in_each_line(tmp_path: Path) -> None:
+    """As the loader of datasets has it, but for empty lines and for what ends no line."""
+    import datasets
+
+    _write(tmp_path / "book.txt", "\ufeffone two\n\n three \r\n  \nfour\u2028five\x0csix\n")
+    (part,) = read(tmp_path / "book.txt").values()
+    assert list(part["text"]) == ["one two", " three ", "four\u2028five\x0csix"]
+    _write(tmp_path / "plain.txt", "one two\nthree\n four")
+    loaded = datasets.load_dataset(
+        "text", data_files=str(tmp_path / "plain.txt"), split="train", cache_dir=str(tmp_path / "c")
+    )
+    assert list(read(tmp_path / "plain.txt")[""]) == list(loaded)
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [("{{page}}", {"text", "page"}), ("{{text}}", {"text"}), (None, {"text"}),
+     ("{{a}} {{b}}", {"text"})],
+)  # fmt: skip
+def test_plain_text_has_the_name_that_a_task_uses(
+    tmp_path: Path, query: str | None, fields: set[str]
+) -> None:
+    _write(tmp_path / "test.txt", "one\ntwo\n")
+    config = {"task": "t", "test_split": "test", "doc_to_decontamination_query": query}
+    found = relocated(config, read(tmp_path))["custom_dataset"]()["test"]
+    assert set(found.column_names) == fields
+    assert all(list(found[name]) == ["one", "two"] for name in fields)
+
+
 def test_a_folder_holds_a_file_for_each_split(tmp_path: Path) -> None:
     for name in ("train-400.jsonl", "dev.jsonl", "test.jsonl"):
         _write(tmp_path / name, json.dumps({"name": name}))
@@ -117,7 +146,8 @@ def test_mistakes_are_said_in_one_line(tmp_path: Path) -> None:
         "lines.jsonl": ('{"a": 1}\n{"a": ', "line 2"),
         "mixed.json": ('[{"a": 1}, {"a": "x"}]', "cannot be read"),
         "empty.json": ("", "expected objects"),
-        "notes.txt": ("text", "unknown kind"),
+        "notes.docx": ("text", "unknown kind"),
+        "blank.txt": ("\n \n", "expected lines"),
         "short.parquet": ("PAR1", "cannot be read"),
     }
     for name, (text, message) in bad.items():

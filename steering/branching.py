@@ -19,7 +19,6 @@ cannot branch: `effects.best_path` finds out with a probe against plain forward 
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ from steering.hooks import Change, changing, entering, unembedding_in_parts
 from steering.memo import memory_bound
 from steering.sites import resolve
 from steering.tokens import Ids
-from steering.tracing import input_device
+from steering.tracing import input_device, last_logits
 
 FEWEST, MOST = 256, 1024
 """Tokens of one branched pass, at the least and at the most: twice as many are slower."""
@@ -142,9 +141,6 @@ def _one_pass(
     }
     places = [slice(before + i * m, before + (i + 1) * m) for i in range(1, k)]
     entries = [layers[i] for i in chosen]
-    extra = {}
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        extra["logits_to_keep"] = k * m
     with (
         _by_layer(model, before, m, entries if staged else [0] * len(entries), narrow),
         changing(model, changes(chosen, places, len(texts))),
@@ -152,7 +148,7 @@ def _one_pass(
     ):
         logits: Tensor = model(
             input_ids=ids, attention_mask=mask, position_ids=(along - pad).clamp_min(0),
-            use_cache=False, **extra,
+            use_cache=False, **last_logits(model, k * m),
         ).logits[:, -k * m :]  # fmt: skip
     return logits.view(len(texts), k, m, -1)
 

@@ -15,6 +15,7 @@ from steering.edit import Edit
 from steering.errors import BadExamples
 from steering.method import Examples
 from steering.tokens import Ids, prompt_ids
+from steering.tracing import last_logits
 from steering.vector import SteeringVector, attached_by_row
 
 EPSILON, SMOOTHING = 1e-8, 1e-6
@@ -30,7 +31,7 @@ def last_log_probs(
     for prompt in prompts:
         inputs, _ = rows([prompt], model)
         with vector.attached(model) if vector else nullcontext():
-            logits = model(**inputs, use_cache=False).logits[0, -1]
+            logits = model(**inputs, use_cache=False, **last_logits(model)).logits[0, -1]
         found.append(logits.double().log_softmax(dim=-1).cpu())
     return torch.stack(found)
 
@@ -138,7 +139,7 @@ def accuracy_by_layer(
         ]
         inputs, sizes = rows(ids * len(vectors), model)
         with attached_by_row(model, vectors) as attachment, attachment.lengths(sizes, sizes):
-            logits = model(**inputs, use_cache=False).logits[:, -1]
+            logits = model(**inputs, use_cache=False, **last_logits(model)).logits[:, -1]
         said = [tokenizer.decode([token]) for token in logits.argmax(dim=-1).tolist()]
         right += torch.tensor([float(agrees(text, y)) for text in said])
     return right / len(items)

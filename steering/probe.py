@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -27,7 +26,7 @@ from steering.errors import NotFinite, SteeringError, UnsupportedModel
 from steering.hooks import Change, changing, entering
 from steering.layout import SITES, Layout, written
 from steering.sites import resolve
-from steering.tracing import TOKENS, changing_heads, token_ids
+from steering.tracing import TOKENS, changing_heads, last_logits, token_ids
 
 FACTOR = 3.0
 """By how much a head's attention is scaled."""
@@ -196,11 +195,9 @@ def _prove_reach(model: Any, layout: Layout) -> tuple[Edit, Tensor, Tensor]:
     for row, place in enumerate(places, start=1):
         at.setdefault(place, {})[row] = True
     at[("block_output", middle)][rows - 1] = False
-    extra = {}
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        extra["logits_to_keep"] = 1
+    ids = token_ids(model, rows)
     with changing(model, {place: edit(own) for place, own in at.items()}):
-        logits = model(input_ids=token_ids(model, rows), use_cache=False, **extra).logits[:, -1]
+        logits = model(input_ids=ids, use_cache=False, **last_logits(model)).logits[:, -1]
     logits = logits.float()
     if not torch.isfinite(logits[0]).all():
         raise NotFinite(

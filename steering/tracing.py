@@ -7,6 +7,7 @@ changed here; the hooks that change a model are those of `hooks`.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -88,6 +89,12 @@ def input_device(model: Any) -> torch.device:
         return torch.device(model.device)
     hook = getattr(model.get_input_embeddings(), "_hf_hook", None)
     return torch.device(getattr(hook, "execution_device", None) or "cpu")
+
+
+def last_logits(model: Any, tokens: int = 1) -> dict[str, int]:
+    """Arguments under which a model computes the logits of its last tokens alone, where it can."""
+    known = inspect.signature(model.forward).parameters
+    return {"logits_to_keep": tokens} if "logits_to_keep" in known else {}
 
 
 def token_ids(model: Any, rows: int = 1) -> Tensor:

@@ -29,6 +29,7 @@ from steering.method import Examples, register
 from steering.operations import transport
 from steering.sites import resolve
 from steering.space import Choice, Real, SearchSpace, Shape
+from steering.tracing import last_logits
 from steering.vector import SteeringVector
 
 
@@ -104,7 +105,7 @@ class LinearAcT(ContrastiveMethod):
         if self.final_norm:
             places.append(("final_norm", layout.n_layers - 1))
         with changing(model, {place: fitting(*place) for place in places}):
-            model(**inputs, use_cache=False)
+            model(**inputs, use_cache=False, **last_logits(model))
         return self.vector(
             edits, model, examples, coefficient=self.coefficient, unit="part of the way"
         )

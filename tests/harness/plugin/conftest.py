@@ -1,15 +1,22 @@
-"""A pytest run of its own, on a small checkpoint, in this process: torch is imported once."""
+"""A pytest run of its own, on a small checkpoint, in this process: torch is imported once.
+
+Such a run forgets what only it imported. What registers itself somewhere (with pyarrow, with
+lm-eval) cannot be imported twice, so it is imported here.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import datasets  # noqa: F401
+import lm_eval.evaluator
+import lm_eval.filters  # noqa: F401
 import pytest
 
 import harness.cases.evals
 import harness.cases.outcome
-import harness.comparing.grid  # noqa: F401  (a run in this process forgets what only it imported)
+import harness.comparing.grid  # noqa: F401
 
 ROOT = Path(__file__).parents[3]
 PAIRS = [{"input": f"in{i}", "output": f"out{i}"} for i in range(40)]

@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from task_defs.files import Unbounded, Unreadable
+from task_defs.files import Told, Unbounded, Unreadable
 from task_defs.guard import belongs_to_user, users_code
 from task_defs.schema import wrong_value
 from task_defs.yaml_files import Function, read_yaml
@@ -34,7 +34,7 @@ class UnknownTask(ValueError):
     """No YAML file defines the task that was asked for."""
 
 
-class BadTask(ValueError):
+class BadTask(Told):
     """A YAML file, or a function that it names, cannot be read."""
 
 

@@ -18,7 +18,20 @@ LIMIT = 64 * 2**20
 _DECODER, _SPACE = json.JSONDecoder(), re.compile(r"[ \t\r\n]*")
 
 
-class Unreadable(ValueError):
+LONGEST = 1000
+"""Characters of a message."""
+
+
+class Told(ValueError):
+    """A mistake in a file, told at a bounded length: what is quoted from a file may be endless."""
+
+    def __init__(self, message: str) -> None:
+        """Keep a long message's beginning and end."""
+        shown = message if len(message) <= LONGEST else f"{message[:700]} ... {message[-200:]}"
+        super().__init__(shown)
+
+
+class Unreadable(Told):
     """Why a file cannot be read, without its name."""
 
 

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from task_defs.catalog import Config, with_behaviour, with_pairs
 from task_defs.examples_of import examples_from
-from task_defs.files import Unreadable
+from task_defs.files import Told, Unreadable
 from task_defs.precision import utils
 from task_defs.rendering import Examples
 from task_defs.rows import OBJECT, Row, fields_of, read_rows
 from task_defs.schema import wrong_name
 
 
-class BadPairs(ValueError):
+class BadPairs(Told):
     """A pairs file that cannot become a task."""
 
 

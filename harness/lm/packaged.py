@@ -13,7 +13,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.errors import UsageError
-from reports.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,8 @@ def gguf_file(name: str) -> Path:
     whole = _cache() / files[0].name.rpartition(".")[0]
     if not whole.is_file() or _sha256(whole) != own.sha256:
         whole.parent.mkdir(parents=True, exist_ok=True)
+        from reports.files import write_atomically  # pandas, which no help page needs
+
         write_atomically(whole, (file.read_bytes() for file in files))
         if _sha256(whole) != own.sha256:
             whole.unlink()

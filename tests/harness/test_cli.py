@@ -300,7 +300,7 @@ def test_a_full_disk_leaves_no_half_written_record(
     assert compare(checkpoint, pairs, out, "--arms", "zero_shot") == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"steergauge: {out}")
-    assert error.endswith(": No space left on device")
+    assert "plan.json: No space left on device; the disk is full: make room" in error
     assert not [path for path in (out / "records").rglob("*") if path.is_file()]
 
 

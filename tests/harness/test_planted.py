@@ -13,7 +13,8 @@ from harness.cases.evals import Asked, Evaluator
 from harness.tuning.fit import Fitted, Fitter
 from reports import baseline
 from reports.gate import Rule, judge
-from steering import FunctionVector, resolve
+from steering.heads import strongest
+from steering.layout import Layout
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -40,14 +41,10 @@ def test_unchanged_code_is_green(evaluator: Evaluator) -> None:
 
 
 def test_a_head_index_off_by_one(evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch) -> None:
-    choose = FunctionVector._choose
+    def shifted(layout: Layout, *asked: Any) -> Any:
+        return [(layer, (h + 1) % layout.n_heads) for layer, h in strongest(layout, *asked)]
 
-    def shifted(self: FunctionVector, *asked: Any) -> Any:
-        heads, effects = choose(self, *asked)
-        n_heads = resolve(asked[0]).n_heads
-        return [(layer, (head + 1) % n_heads) for layer, head in heads], effects
-
-    monkeypatch.setattr(FunctionVector, "_choose", shifted)
+    monkeypatch.setattr("steering.methods.function_vector.strongest", shifted)
     assert failed(evaluator) == {"fv:default"}
 
 

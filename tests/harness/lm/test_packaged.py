@@ -74,7 +74,7 @@ def test_steering_moves_a_real_model(tmp_path: Path) -> None:
     code = main(
         [
             "compare", "--model", "smollm2", "--tasks", "singular-plural,present-past",
-            "--arms", "zero_shot,few_shot,fv,random_vector", "--limit", "10", "--budget", "4",
+            "--arms", "zero_shot,few_shot,fv,random_vector", "--limit", "20", "--budget", "4",
             "-o", str(tmp_path),
         ]
     )  # fmt: skip

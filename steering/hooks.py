@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from steering.errors import BadVector
 from steering.positions import Pass
 from steering.sites import resolve
+from steering.tracing import before_call
 
 Change = Callable[[Tensor], Tensor | None]
 """Takes a site's activations (b, s, d); returns new ones, or None to leave them."""
@@ -50,7 +51,7 @@ def changing(
             change = wanted if anywhere else _in_this_thread(wanted)
             module = layout.module(site, layer)
             handle = (
-                module.register_forward_pre_hook(_before(change), with_kwargs=True)
+                before_call(module, _before(change))
                 if site in BEFORE
                 else module.register_forward_hook(_after(change))
             )
@@ -108,7 +109,7 @@ def entering(
     with ExitStack() as stack:
         for layer, block in enumerate(resolve(model).blocks):
             names = list(inspect.signature(block.forward).parameters)
-            handle = block.register_forward_pre_hook(before(layer, names), with_kwargs=True)
+            handle = before_call(block, before(layer, names))
             stack.callback(handle.remove)
         yield
 
@@ -187,10 +188,10 @@ def watching(model: nn.Module, begin: Callable[[Pass], None]) -> Iterator[None]:
         for wrapper in _wrappers(model, layout.decoder):
             names_of = list(inspect.signature(wrapper.forward).parameters)
             if "attention_mask" in names_of:
-                handle = wrapper.register_forward_pre_hook(wrapped(names_of), with_kwargs=True)
+                handle = before_call(wrapper, wrapped(names_of))
                 stack.callback(handle.remove)
                 stack.callback(wrapper.register_forward_hook(left, always_call=True).remove)
-        handle = layout.decoder.register_forward_pre_hook(before, with_kwargs=True)
+        handle = before_call(layout.decoder, before)
         stack.callback(handle.remove)
         if hasattr(model, "generate"):
             stack.enter_context(_generate_told(model))
@@ -316,7 +317,7 @@ def capture(
         if -1 in wanted:
             source = model.get_input_embeddings()  # type: ignore[operator]
             stack.callback(source.register_forward_hook(embedded).remove)
-            first = layout.blocks[0].register_forward_pre_hook(embedding, with_kwargs=True)
+            first = before_call(layout.blocks[0], embedding)
             stack.callback(first.remove)
         stack.enter_context(
             changing(model, {(site, layer): keep(layer) for layer in wanted if layer >= 0})

@@ -130,7 +130,10 @@ def _keeping(layout: Layout, seen: dict[int, tuple[Tensor, Tensor]]) -> Iterator
     """Keep what each output projection takes and gives."""
 
     def keep(layer: int) -> Callable[..., None]:
-        def hook(_module: nn.Module, inputs: Any, kwargs: Any, output: Tensor) -> None:
+        def hook(_module: nn.Module, inputs: Any, *others: Any) -> None:
+            if len(others) < 2:  # without keywords: removed while another thread's pass was running
+                return
+            kwargs, output = others
             x = inputs[0] if inputs else next(iter(kwargs.values()))
             if x.shape[0] == layout.n_heads + 1 or x.ndim == 2:
                 rows = layout.n_heads + 1

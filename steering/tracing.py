@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from steering.errors import UnsupportedModel
 
@@ -91,6 +92,19 @@ def input_device(model: Any) -> torch.device:
     return torch.device(getattr(hook, "execution_device", None) or "cpu")
 
 
+def before_call(module: nn.Module, hook: Callable[..., Any]) -> RemovableHandle:
+    """Call a hook (module, inputs, keywords) before a module.
+
+    A pass of another thread that was under way when the hook was removed calls it once more, and
+    without keywords, as PyTorch then takes it for one that wants none: it is over and does nothing.
+    """
+
+    def own(module: nn.Module, inputs: tuple[Any, ...], *keywords: dict[str, Any]) -> Any:
+        return hook(module, inputs, *keywords) if keywords else None
+
+    return module.register_forward_pre_hook(own, with_kwargs=True)
+
+
 def last_logits(model: Any, tokens: int = 1) -> dict[str, int]:
     """Arguments under which a model computes the logits of its last tokens alone, where it can."""
     known = inspect.signature(model.forward).parameters
@@ -121,7 +135,7 @@ def trace(model: Any) -> Trace:
     with _tracing, ExitStack() as stack:
         for module in model.modules():
             before, after = _hooks(found, running)
-            stack.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+            stack.callback(before_call(module, before).remove)
             stack.callback(module.register_forward_hook(after).remove)
         stack.enter_context(_Watching(found, running))
         try:

@@ -18,6 +18,7 @@ from steering import (
     mean_head_activations,
 )
 from steering.hooks import watching
+from steering.tracing import before_call
 from tests.harness.tiny import WIDTH
 
 PROMPT = torch.tensor([[5, 11, 6, 3, 8]])
@@ -180,6 +181,14 @@ def test_a_fit_beside_a_generation(model: Any, tokenizer: Any) -> None:
     with ThreadPoolExecutor(3) as pool:
         for each in [pool.submit(read, 0), pool.submit(read, 1), pool.submit(write)]:
             each.result()
+
+
+def test_a_hook_that_is_removed_while_a_pass_runs_does_nothing_in_it() -> None:
+    module, seen = torch.nn.Linear(2, 2), list[int]()
+    module.register_forward_pre_hook(lambda *_: handle.remove())
+    handle = before_call(module, lambda *_: seen.append(1))
+    module(torch.zeros(1, 2))
+    assert not seen
 
 
 def test_watching_alone_leaves_nothing(model: Any) -> None:

@@ -117,8 +117,8 @@ def _duels(comparison: Comparison, tasks: Sequence[str]) -> list[tuple[str, Diff
 def _draw_duels(axis: Any, suites: Mapping[str, Sequence[tuple[str, Difference]]]) -> None:
     place, ticks, labels = 0.0, list[float](), list[str]()
     for suite, lines in suites.items():
-        for label, found in lines:
-            mean = label == "mean"
+        for number, (label, found) in enumerate(lines, start=1):
+            mean = number == len(lines)  # a task may have that name
             shade = BLUE if found.low > 0 else ORANGE if found.high < 0 else GREY
             axis.plot([found.low, found.high], [place, place], color=shade, linewidth=2)
             axis.plot(found.value, place, "D" if mean else "o", color=shade, markersize=6)

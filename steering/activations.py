@@ -255,9 +255,8 @@ def ends(
     def compute() -> Tensor:
         sequences = prompt_ids(tokenizer, prompts, bos=bos)
         layers = resolve(model).layers(site)
-        return _captured(model, sequences, BATCH, _last(1), site=site, layers=layers).transpose(
-            0, 1
-        )
+        found = _captured(model, sequences, BATCH, _last(1), site=site, layers=layers)
+        return found.transpose(0, 1)
 
     return recall(("ends", id(model), site, tuple(prompts), bos), compute)
 

@@ -239,10 +239,9 @@ class Sources:
 
     def _examples(self, name: str, split: str) -> Told:
         if not self.of_pairs(name):
+            task, fit = fresh(self.template(name)), self.parts(name).fit
             instruction = str(self.metadata(name).get("instruction", ""))
-            documents, shots = self.parts(name).fit, self.shots(name)
-            task = fresh(self.template(name))
-            return TaskExamples(task, documents, shots, self.fingerprint(name), instruction)
+            return TaskExamples(task, fit, self.shots(name), self.fingerprint(name), instruction)
         return examples_from(self.written.whole(name), split)
 
     def behaviour(self, names: Sequence[str]) -> list[str]:

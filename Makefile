@@ -42,7 +42,8 @@ real-%: .venv/real
 
 # A file of tests stays in one process, with the models it shares; one thread each.
 test: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 \
+		--dist loadfile --no-loadscope-reorder
 
 bench: .venv/installed
 	$(BIN)/python -m pytest tests/benchmarks -o addopts= -p no:xdist --benchmark-only \

@@ -27,7 +27,9 @@ from steering import Edit, SteeringVector
 PROC = Path("/proc/self/fd")
 WORDS = [{"input": f"in{i}", "output": f"out{i % 3}"} for i in range(60)]
 
-pytestmark = pytest.mark.skipif(not PROC.is_dir(), reason="the system does not name open files")
+pytestmark = pytest.mark.skipif(
+    not PROC.is_dir(), reason="which file is written is read in /proc, which Linux has"
+)
 
 
 @contextmanager
@@ -178,7 +180,9 @@ def test_the_joined_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert not contents(tmp_path / "cache")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="a device that is always full, /dev/full, is Linux's"
+)
 def test_standard_output() -> None:
     with Path("/dev/full").open("w") as nowhere:
         ended = subprocess.run(

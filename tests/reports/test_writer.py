@@ -139,7 +139,7 @@ addEventListener("load", () => {
 </script>"""
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="no Chromium on this machine")
+@pytest.mark.skipif(not CHROMIUM, reason="the page is opened in Chromium, which is not installed")
 @pytest.mark.parametrize("width", [1280, 500])
 def test_page_in_a_real_browser(written: Paths, tmp_path: Path, width: int) -> None:
     page = tmp_path / "page.html"

@@ -12,13 +12,9 @@ from reports.claim import DUEL
 from reports.columns import arrow, of_any_size, suite_title
 from reports.comparison import Comparison
 from reports.costs import arm_cost
+from reports.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, Made, named_beside, tall
 from reports.stats import Difference, interval, pareto_front
 
-Made = tuple[Canvas, str, str]
-"""A figure, its title and its caption."""
-
-BLUE, ORANGE, GREEN, GREY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#7f7f7f", "#CC79A7"
-"""Okabe and Ito's colours, told apart by colour-blind readers."""
 METHODS = {"fv": BLUE, "icv": ORANGE}
 
 
@@ -80,7 +76,7 @@ def overview(comparison: Comparison) -> Made | None:
     caption = (
         f"Mean of the headline metric over the tasks of a suite; bars are 95 % bootstrap intervals "
         f"over documents. Dashed: {' / '.join(baselines)}. Grey: prompting; blue: fv; orange: icv; "
-        "purple: controls matched to a method."
+        "green: other methods; purple: controls matched to a method."
     )
     return canvas, "Every arm by suite", caption
 
@@ -130,7 +126,7 @@ def _draw_duels(axis: Any, suites: Mapping[str, Sequence[tuple[str, Difference]]
     axis.set_yticks(ticks, labels)
     for text, label in zip(axis.get_yticklabels(), labels, strict=True):
         text.set_fontweight("bold" if label.endswith(": mean") else "normal")
-    axis.invert_yaxis()
+    axis.set_ylim(max(ticks) + 0.7, -0.7)
     axis.grid(axis="y", visible=False)
     axis.set_xlabel(f"{DUEL[1]} higher   ←   {DUEL[0]} − {DUEL[1]}   →   {DUEL[0]} higher")
 
@@ -145,7 +141,7 @@ def pareto(comparison: Comparison) -> Made | None:
     }
     if not suites:
         return None
-    canvas, axes = _axes(len(suites), 5.6 * len(suites), 4.2)
+    canvas, axes = _axes(len(suites), 5.6 * len(suites), tall(3.8, len(comparison.arms)))
     for axis, (suite, members) in zip(axes, suites.items(), strict=True):
         points = {}
         for arm in comparison.arms:
@@ -158,8 +154,8 @@ def pareto(comparison: Comparison) -> Made | None:
         axis.set_title(suite_title(suite))
         axis.set_xlabel("content × fluency (mean of the product per document)")
         axis.set_ylabel("attribute")
-        axis.margins(x=0.22, y=0.12)
-        _label(axis, points)
+        axis.margins(0.1)
+        named_beside(axis, points)
     caption = (
         "Up and to the right is better. Grey line: arms that no other arm beats on both. An arm "
         "high on the left changes the attribute by breaking the text."
@@ -184,7 +180,7 @@ def _mean(comparison: Comparison, arm: str, tasks: Sequence[str]) -> float:
 def cost(comparison: Comparison) -> Made | None:
     """What quality costs per document."""
     suites = list(comparison.suites)
-    canvas, axes = _axes(len(suites), 4.6 * len(suites), 3.8)
+    canvas, axes = _axes(len(suites), 4.6 * len(suites), tall(3.8, len(comparison.arms)))
     for axis, suite in zip(axes, suites, strict=True):
         members, points = comparison.suites[suite], {}
         for arm in comparison.arms:
@@ -198,40 +194,15 @@ def cost(comparison: Comparison) -> Made | None:
         axis.set_xlabel("evaluation, ms per document")
         if not comparison.rises(members):
             axis.invert_yaxis()
-        axis.margins(x=0.1, y=0.12)
+        axis.margins(0.1)
         low, high = axis.get_xlim()
-        high += 0.35 * (high - low)  # room for the names
-        axis.set_xlim(low, high)
         nice = [v for v in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
                 if low <= np.log10(v) <= high]  # fmt: skip
         axis.set_xticks(np.log10(nice), [f"{v:g}" for v in nice])
-        _label(axis, points)
+        named_beside(axis, points)
     axes[0].set_ylabel("headline metric")
     caption = (
         "Up and to the left is better; the axis of a metric that is better when lower points down. "
         "The horizontal axis is logarithmic; fitting and tuning are not in it (see the cost table)."
     )
     return canvas, "Quality against cost", caption
-
-
-LINE, WORD = 12.0, 130.0
-"""Height and width kept free for a name, in pixels of the figure's own resolution."""
-
-
-def _label(axis: Any, points: dict[str, tuple[float, float]]) -> None:
-    """Write names beside points; labels that would meet are pushed apart vertically."""
-    if not points:
-        return
-    axis.figure.canvas.draw()
-    scale = axis.transData
-    taken: list[tuple[float, float]] = []
-    for arm, point in sorted(points.items(), key=lambda item: (item[1][1], item[1][0])):
-        x, y = scale.transform(point)
-        wanted = y
-        while any(abs(wanted - b) < LINE and abs(x - a) < WORD for a, b in taken):
-            wanted += 1.0
-        taken.append((x, wanted))
-        axis.annotate(
-            arm, point, (7, (wanted - y) * 72 / axis.figure.dpi), textcoords="offset points",
-            va="center", fontsize=7.5, color="#333333",
-        )  # fmt: skip

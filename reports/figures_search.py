@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import NullFormatter
 
 from reports.columns import of_any_size, suite_title
 from reports.comparison import Comparison
-from reports.figures_quality import BLUE, GREEN, ORANGE, PURPLE, Made
+from reports.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, Made, named_beside, panels, tall
 from reports.record import number
 from reports.trials import best, curve, inside, strength, tuned
 
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
+LOOKS = [(colour, style) for style in ("-", "--", ":") for colour in (BLUE, ORANGE, GREEN, PURPLE)]
+"""Colours and strokes of lines that share a panel; with more of them they come again."""
 
 FEW = 12
 """Distinct strengths that are shown as they are; more are drawn from a range, and are grouped."""
@@ -34,18 +34,25 @@ def search(comparison: Comparison) -> Made | None:
         methods.setdefault(record.arm, []).append(curve(record))
     if not any(len(own) > 1 for lines in found.values() for arm in lines.values() for own in arm):
         return None
-    canvas, axes = _panels(found, "configurations")
+    height = tall(3.1, max(map(len, found.values())))
+    canvas, axes = panels([suite_title(suite) for suite in found], (4.6, height))
     for axis, methods in zip(axes, found.values(), strict=True):
+        _doubling(axis, "configurations")
+        ends: dict[str, tuple[float, float]] = {}
+        shades: dict[str, str] = {}
         for place, (method, lines) in enumerate(sorted(methods.items())):
             length = max(map(len, lines))
             whole = [line + line[-1:] * (length - len(line)) for line in lines if line]
             mean = np.mean(np.array(whole), axis=0)  # undefined until every task has a score
+            shades[method], style = LOOKS[place % len(LOOKS)]
             axis.plot(
-                range(1, length + 1), mean, color=COLOURS[place % len(COLOURS)], label=method,
+                range(1, length + 1), mean, color=shades[method], linestyle=style,
                 drawstyle="steps-post",
             )  # fmt: skip
+            if not np.isnan(mean[-1]):
+                ends[method] = (length, float(mean[-1]))
+        named_beside(axis, ends, shades)
     axes[0].set_ylabel("best validation score so far")
-    axes[-1].legend(fontsize=7.5, frameon=False)
     caption = (
         "What more configurations bring: the best validation score so far, mean over tasks and "
         "fits. The first configuration is the method's published one. A line that still moves at "
@@ -70,18 +77,16 @@ def layers(comparison: Comparison) -> Made | None:
             found.setdefault(place, []).append(best(record, trials))
     if not cells:
         return None
-    canvas = Canvas(figsize=(4.2 * len(cells), 3.2))
-    axes = canvas.subplots(1, len(cells), squeeze=False)[0]
-    for axis, ((method, suite), found) in zip(axes, cells.items(), strict=True):
+    canvas, axes = panels([f"{arm}, {suite_title(suite)}" for arm, suite in cells], (4.2, 3.2))
+    for axis, found in zip(axes, cells.values(), strict=True):
         rows = sorted({layer for layer, _ in found})
         columns = sorted({coefficient for _, coefficient in found})
         grid = np.full((len(rows), len(columns)), np.nan)
         for (layer, coefficient), scores in found.items():
             grid[rows.index(layer), columns.index(coefficient)] = np.mean(scores)
         _heat(axis, grid)
-        axis.set_xticks(range(len(columns)), [f"{c:.2g}" for c in columns])
+        axis.set_xticks(range(len(columns)), [f"{c:.3g}" for c in columns], fontsize=7)
         axis.set_yticks(range(len(rows)), rows)
-        axis.set_title(f"{method}, {suite_title(suite)}")
         axis.set_xlabel("coefficient")
         axis.set_ylabel("layer")
     caption = (
@@ -111,8 +116,8 @@ def _heat(axis: Any, grid: np.ndarray[Any, Any]) -> None:
 
 
 def coefficients(comparison: Comparison) -> Made | None:
-    """Validation score by coefficient, one line per method, one panel per suite."""
-    scores: dict[str, dict[str, dict[float, list[list[float]]]]] = {}
+    """Validation score by coefficient, a panel per method and suite."""
+    scores: dict[tuple[str, str], dict[float, list[list[float]]]] = {}
     groups = _grouping(comparison, 2)
     for record in tuned(comparison):
         own: dict[float, list[float]] = defaultdict(list)
@@ -120,23 +125,23 @@ def coefficients(comparison: Comparison) -> Made | None:
             if strength(trial) > 0:  # the axis is logarithmic
                 own[groups[record.arm](strength(trial))].append(float(trial["score"]))
         suite = comparison.suite_of(record.spec["task"])
-        found = scores.setdefault(suite, {}).setdefault(record.arm, defaultdict(list))
         for coefficient, reached in own.items():
+            found = scores.setdefault((record.arm, suite), defaultdict(list))
             found[coefficient].append(reached)
-    if not any(found for methods in scores.values() for found in methods.values()):
+    if not scores:
         return None
-    canvas, axes = _panels(scores, "coefficient")
-    for axis, (suite, methods) in zip(axes, scores.items(), strict=True):
+    titles = [f"{arm}, {suite_title(suite)}" for arm, suite in scores]
+    canvas, axes = panels(titles, (2.7, 2.2))
+    for axis, ((_, suite), found) in zip(axes, scores.items(), strict=True):
+        _doubling(axis, "coefficient")
         better = max if comparison.rises(comparison.suites[suite]) else min
-        for place, (method, found) in enumerate(sorted(methods.items())):
-            xs = sorted(found)
-            top = [np.mean([better(task) for task in found[x]]) for x in xs]
-            mean = [np.mean([np.mean(task) for task in found[x]]) for x in xs]
-            shade = COLOURS[place % len(COLOURS)]
-            axis.plot(xs, mean, "o-", color=shade, label=f"{method}, mean", markersize=4)
-            axis.plot(xs, top, "^:", color=shade, label=f"{method}, best", markersize=4)
+        xs = sorted(found)
+        top = [np.mean([better(task) for task in found[x]]) for x in xs]
+        mean = [np.mean([np.mean(task) for task in found[x]]) for x in xs]
+        axis.plot(xs, mean, "o-", color=GREY, label="mean", markersize=4)
+        axis.plot(xs, top, "^:", color=BLUE, label="best", markersize=4)
     axes[0].set_ylabel("validation score")
-    axes[-1].legend(fontsize=7.5, frameon=False)
+    axes[0].legend(fontsize=7.5, frameon=False)
     caption = (
         "Validation score of the configurations that tuning tried, by coefficient (to the nearest "
         "half power of two): on each task the mean and the best over the other settings, then "
@@ -146,18 +151,12 @@ def coefficients(comparison: Comparison) -> Made | None:
     return canvas, "Response to the coefficient", caption
 
 
-def _panels(suites: Iterable[str], what: str) -> tuple[Canvas, Sequence[Any]]:
-    """A panel per suite, each of its own scale; what lies below them is on a log scale."""
-    titles = [suite_title(suite) for suite in suites]
-    canvas = Canvas(figsize=(3.9 * len(titles), 3.1))
-    axes = canvas.subplots(1, len(titles), squeeze=False)[0]
-    for axis, title in zip(axes, titles, strict=True):
-        axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.set_title(title)
-        axis.set_xlabel(f"{what} (log scale)")
-    return canvas, list(axes)
+def _doubling(axis: Any, what: str) -> None:
+    """What lies below a panel is on a log scale."""
+    axis.set_xscale("log", base=2)
+    axis.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlabel(f"{what} (log scale)")
 
 
 def _grouping(comparison: Comparison, parts: int) -> dict[str, Callable[[float], float]]:

@@ -6,7 +6,8 @@ from matplotlib.figure import Figure as Canvas
 
 from reports.columns import arrow
 from reports.comparison import Comparison
-from reports.figures_quality import Made, colour
+from reports.drawing import Made
+from reports.figures_quality import colour
 from reports.side import EVERY, PLAIN, sides
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
-from reports import figures_method, figures_quality, figures_search, figures_side
+from reports import drawing, figures_method, figures_quality, figures_search, figures_side
 from reports.comparison import Comparison
 from reports.files import write_atomically
 
@@ -59,7 +59,7 @@ class Figure:
     png: Path
 
 
-Draw = Callable[[Comparison], figures_quality.Made | None]
+Draw = Callable[[Comparison], drawing.Made | None]
 
 FIGURES: dict[str, Draw] = {
     "overview": figures_quality.overview,

@@ -20,6 +20,8 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 class Edit:
     """One change of a model's activations.
 
+    An edit owns its tensors: a slice of what a fit computed does not keep the rest of it in memory.
+
     Attributes:
         site: One of SITES, or of the further sites of `steering.sites`.
         layer: 0-based block; block_output of layer L is the OUTPUT of block L.
@@ -38,6 +40,15 @@ class Edit:
     positions: str = "all"
     head: int | None = None
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Copy what is a part of a larger tensor."""
+        own = {
+            name: _own(value) if isinstance(value, Tensor) else value
+            for name, value in self.parameters.items()
+        }
+        object.__setattr__(self, "tensor", _own(self.tensor))
+        object.__setattr__(self, "parameters", own)
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -115,3 +126,8 @@ class Edit:
                 f"the vector has width {found} at {self.site}, the model has {width}; "
                 "fit the vector on this model"
             )
+
+
+def _own(tensor: Tensor) -> Tensor:
+    part = tensor.untyped_storage().nbytes() > tensor.nbytes
+    return tensor.clone() if part else tensor

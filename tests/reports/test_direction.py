@@ -129,8 +129,10 @@ def test_the_best_of_a_coefficient_is_the_lowest() -> None:
         {"settings": {"layer": 2, "coefficient": 1.0}, "score": 5.0, "error": None}
     )
     made = [replace(r, tuning=trials) if r.tuning else r for r in perplexities()]
-    axis = figure(coefficients, Comparison([falling(r) for r in made]))
-    best = next(line for line in axis.lines if line.get_label() == "fv, best")
+    drawn = coefficients(Comparison([falling(r) for r in made]))
+    assert drawn
+    axis = next(axis for axis in drawn[0].axes if axis.get_title().startswith("fv,"))
+    best = next(line for line in axis.lines if line.get_label() == "best")
     assert list(best.get_ydata()) == [30.5, 5.0]
 
 

@@ -118,7 +118,7 @@ def test_figures_group_strengths_that_are_drawn_from_a_range() -> None:
     assert drawn is not None
     (axis,) = drawn[0].axes
     assert [label.get_text() for label in axis.get_xticklabels()] == [
-        "0.12", "0.25", "0.5", "1", "2", "4",
+        "0.125", "0.25", "0.5", "1", "2", "4",
     ]  # fmt: skip
     (cells,) = axis.images[0].get_array()
     assert cells[3] == pytest.approx(max(c for c in strengths if c < 2**0.5) / 10)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from steering import get, names, remembering
+from steering.edit import Edit
 from steering.memo import recall
 from task_defs import Examples
 
@@ -46,3 +47,23 @@ def test_what_is_recalled_is_computed_once_and_is_the_callers_own() -> None:
             assert torch.equal(found, torch.ones(2))
             found += 1
     assert len(calls) == 1
+
+
+def test_a_vector_keeps_none_of_its_fit_alive(
+    model: Any, tokenizer: Any, examples: Examples
+) -> None:
+    """A row of the texts' activations would hold all of them for as long as the vector lives."""
+    for name in METHODS:
+        vector = get(name).from_settings(QUICK.get(name, {})).fit(model, tokenizer, examples)
+        for tensor in (tensor for edit in vector.edits for tensor in edit.tensors):
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes, name
+
+
+def test_an_edit_owns_its_tensors() -> None:
+    rows = torch.arange(12.0).view(3, 4)
+    edit = Edit("block_output", 0, "add", rows[1], parameters={"low": rows[2], "angle": 1.0})
+    rows.zero_()
+    assert edit.tensor.tolist() == [4, 5, 6, 7]
+    assert [own.nbytes for own in edit.tensors] == [16, 16]
+    whole = torch.ones(4)
+    assert Edit("block_output", 0, "add", whole).tensor is whole

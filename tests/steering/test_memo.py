@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from steering import get, names, remembering
 from steering.edit import Edit
 from steering.memo import recall
+from steering.probing import logistic
 from task_defs import Examples
 
 QUICK: dict[str, dict[str, Any]] = {
@@ -47,6 +50,30 @@ def test_what_is_recalled_is_computed_once_and_is_the_callers_own() -> None:
             assert torch.equal(found, torch.ones(2))
             found += 1
     assert len(calls) == 1
+
+
+def test_probes_of_the_same_states_are_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, labels = torch.randn(12, 3, generator=torch.manual_seed(0)), torch.tensor([0, 1] * 6)
+    fits: list[int] = []
+    plain = LogisticRegression.fit
+
+    def counted(self: Any, *data: Any) -> Any:
+        fits.append(1)
+        return plain(self, *data)
+
+    alone = logistic(rows, labels)
+    monkeypatch.setattr(LogisticRegression, "fit", counted)
+    with remembering():
+        for _ in range(3):
+            weights, constant = logistic(rows.clone(), labels)
+            assert torch.equal(weights, alone[0])
+            assert constant == alone[1]
+            weights.zero_()
+        assert len(fits) == 1
+        logistic(rows, labels, intercept=False)
+        logistic(rows + 1, labels)
+        logistic(rows, 1 - labels)
+    assert len(fits) == 4
 
 
 def test_a_vector_keeps_none_of_its_fit_alive(

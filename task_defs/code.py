@@ -1,19 +1,25 @@
 """The source of the functions that a task names: an edited one makes another task of it.
 
-What counts is the file that defines a function, and every file of the same folder (or below it)
-that this file imports, wherever in the code, however often removed.
+What counts is the file that defines a function and what it uses: every file of the same folder (or
+below it) that it imports, wherever in the code, however often removed. Of a user's own code it is
+his files in other folders too, the files that his code names (`named.py`), and the values of the
+environment variables that it reads.
 """
 
-import ast
 import functools
 import hashlib
 import inspect
+import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
+
+from task_defs.guard import LIBRARIES, OWN
+from task_defs.named import source_of
 
 PLACES = ("config_source", "dataset_kwargs", "dataset_path", "dataset_name")
 """Keys that say where documents lie; what lies there is another question."""
@@ -42,7 +48,7 @@ def spelled(value: Any) -> Any:
 
 
 def code_of(function: Any) -> str:
-    """12 hex digits over the source of a function or class and of what it imports beside it.
+    """12 hex digits over the source of a function or class and of what it uses.
 
     Those of its qualified name where nobody has the source.
     """
@@ -57,22 +63,49 @@ def code_of(function: Any) -> str:
         return _digest([kept.__module__, kept.__qualname__])
     path = Path(place).resolve()
     files = sorted(_closure(path, names, path.parent, {}))
-    content = [[str(file.relative_to(path.parent)), file.read_bytes().hex()] for file in files]
-    return _digest([path.name, content])
+    content = [[os.path.relpath(file, path.parent), file.read_bytes().hex()] for file in files]
+    return _digest([path.name, content, *_beside(files, path.parent)])
 
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:12]
 
 
+def _beside(files: list[Path], folder: Path) -> list[Any]:
+    """What a user's sources read that is no source: files that they name, and the environment."""
+    sources = [(file, source_of(file.read_bytes())) for file in files if _users(file)]
+    named = {each for file, source in sources for each in source.files(file)} - set(files)
+    read = {name for _, source in sources for name in source.environment}
+    found = [
+        *([os.path.relpath(file, folder), content_of(file)] for file in sorted(named)),
+        *([name, os.environ[name]] for name in sorted(read & os.environ.keys())),
+    ]
+    return [found] if found else []
+
+
+def content_of(file: Path) -> str:
+    """The sha256 of a file's content, or why it cannot be read."""
+    try:
+        with file.open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as problem:
+        return str(problem.strerror)
+
+
+def _users(file: Path) -> bool:
+    """Whether a file is neither ours nor of an installed package."""
+    return not any(place in file.parents for place in (*OWN, *LIBRARIES))
+
+
 def _closure(
     path: Path, names: Mapping[str, Any], folder: Path, seen: dict[Path, None]
 ) -> dict[Path, None]:
-    """A file and those of its folder that it imports: as written, and as loaded."""
+    """A file and what it imports of its folder, or of the user: as written, and as loaded."""
     seen[path] = None
     loaded = dict(_loaded(names))
     for file in [*loaded, *_imported(path, folder)]:
-        if file not in seen and file.is_relative_to(folder) and file.suffix == ".py":
+        own = file.is_relative_to(folder) or (_users(path) and _users(file))
+        if file not in seen and own and file.suffix == ".py" and file.is_file():
             _closure(file, loaded.get(file, {}), folder, seen)
     return seen
 
@@ -94,29 +127,14 @@ def _home(value: Any) -> Any:
 
 
 def _imported(path: Path, folder: Path) -> Iterator[Path]:
-    """The files of a folder that a file's import statements can mean."""
-    for name in _import_names(path.read_bytes()):
+    """The files that a file's imports can mean: of a folder, and where a user's file looks."""
+    source, own = source_of(path.read_bytes()), _users(path)
+    names = [*source.imports, *(source.modules if own else ())]
+    places = [folder, *(source.folders(path) if own and names else ())]
+    for root, name in itertools.product(places, names):
         parts = name.split(".")
         for start in range(len(parts)):  # a package may call the folder by its own name
-            place = folder.joinpath(*parts[start:])
+            place = root.joinpath(*parts[start:])
             for file in (place.with_suffix(".py"), place / "__init__.py"):
                 if file.is_file():
                     yield file.resolve()
-
-
-@functools.lru_cache(maxsize=512)
-def _import_names(source: bytes) -> tuple[str, ...]:
-    """Every dotted name in a source's import statements; none where it is no Python."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return ()
-    found: dict[str, None] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.update(dict.fromkeys(alias.name for alias in node.names))
-        elif isinstance(node, ast.ImportFrom):
-            own = node.module or ""
-            dotted = [own, *(f"{own}.{alias.name}".lstrip(".") for alias in node.names)]
-            found.update(dict.fromkeys(filter(None, dotted)))
-    return tuple(found)

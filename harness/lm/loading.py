@@ -177,7 +177,8 @@ def identity(lm: SteeredLM) -> str:
     """12 hex digits that name a model and its tokenizer by content, not by path.
 
     Over the configuration, evenly spaced values of every parameter, and the tokenizer with its
-    chat template.
+    chat template; and what a model has beside them: kept buffers, adapters, and settings of
+    generation that its configuration does not say.
     """
     config = {
         key: value
@@ -193,11 +194,43 @@ def identity(lm: SteeredLM) -> str:
     digest.update(spelled.encode())
     if lm.tokenizer.chat_template:
         digest.update(json.dumps(lm.tokenizer.chat_template, sort_keys=True).encode())
+    if beside := _beside(lm.model, config):
+        digest.update(json.dumps(beside, sort_keys=True, default=_plain).encode())
     return digest.hexdigest()[:12]
 
 
+NAMELESS = ("transformers_version", "base_model_name_or_path", "inference_mode")
+"""Keys of settings that say where a model came from, and change nothing."""
+
+
+def _beside(model: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """What decides outputs and is neither a parameter nor the configuration; {} for most models."""
+    weights = dict(model.named_parameters(remove_duplicate=False))  # tied ones have two names
+    kept = [name for name in model.state_dict() if name not in weights]
+    generation = getattr(model, "generation_config", None)
+    asked = generation.to_diff_dict().items() if generation is not None else ()
+    adapters = getattr(model, "peft_config", None)
+    found = {
+        "buffers": {name: _sampled(model, name).tolist() for name in kept},
+        "generation": {
+            key: value
+            for key, value in asked
+            if key not in NAMELESS and not key.startswith("_") and config.get(key) != value
+        },
+        "adapters": {
+            name: {k: v for k, v in each.to_dict().items() if k not in NAMELESS}
+            for name, each in (adapters if isinstance(adapters, dict) else {}).items()
+        },
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def _plain(value: Any) -> Any:
+    return sorted(map(str, value)) if isinstance(value, set | frozenset) else str(value)
+
+
 def _sampled(model: Any, name: str) -> Tensor:
-    """Evenly spaced values of a parameter, in float32 on the CPU; offloaded ones are brought."""
+    """Evenly spaced values of a parameter or buffer, in float32 on the CPU; offloaded ones come."""
     from accelerate.utils import align_module_device  # type: ignore[import-untyped]
 
     path, _, own = name.rpartition(".")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from steering import get
 from task_defs import code
+from task_defs.behavior_shift.utils import judges
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -26,6 +29,21 @@ def code_of(*methods: str) -> str | None:
     for name in methods:
         digest.update(f"{name} {get(name).version} {source_of(name)}".encode())
     return digest.hexdigest()[:12]
+
+
+def folders(metadata: Mapping[str, Any]) -> list[Any]:
+    """What the folders hold that a task's judges and encoder lie in; hub ids are no folders.
+
+    Args:
+        metadata: A task's.
+    """
+    further = [judges.named(each)[0] for each in metadata.get("further_judges", ())]
+    asked = [metadata.get("classifier"), metadata.get("encoder"), *further]
+    found: list[Any] = []
+    for place in sorted({str(each) for each in asked if each and Path(str(each)).is_dir()}):
+        files = sorted(each for each in Path(place).rglob("*") if each.is_file())
+        found += [[str(file), code.content_of(file)] for file in files]
+    return found
 
 
 MOST_HASHED = 100_000

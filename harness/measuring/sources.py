@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import task_defs
 from harness.errors import UsageError
-from harness.measuring.code import contents
+from harness.measuring.code import contents, folders
 from harness.measuring.examples import TaskExamples
 from harness.measuring.first_token import one_answer
 from harness.measuring.judging import judged_by
@@ -260,7 +260,7 @@ class Sources:
         task, metadata = self.template(name), self.metadata(name)
         metadata.pop("suite", None)  # by which name it was asked for
         content = [code.spelled(task.config), code.code_of(type(task)), contents(task)]
-        judged = [judge_hash(name)] if metadata.get("classifier") else []
+        judged = [*([judge_hash(name)] if metadata.get("classifier") else []), *folders(metadata)]
         told = self.parts(name).told
         text = json.dumps([*content, code.spelled(metadata), told, *judged], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]

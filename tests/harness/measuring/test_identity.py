@@ -17,6 +17,7 @@ from harness.tuning.chosen import Tuner
 from harness.tuning.searches import Searches
 from harness.tuning.trials import searched as searched_space
 from steering.method import Examples
+from tests.task_defs.tiny_classifier import save_classifier
 
 YAML = """
 task: colours
@@ -120,6 +121,71 @@ def test_what_the_task_does_not_use_is_no_part_of_it(folder: Path, tmp_path: Pat
     assert Sources(str(folder)).fingerprint("colours") == before
     moved = folder.rename(tmp_path / "elsewhere")
     assert Sources(str(moved)).fingerprint("colours") == before
+
+
+USES: dict[str, tuple[str, str]] = {
+    "a module of another folder": (
+        "import sys\nsys.path.insert(0, str(Path(__file__).parents[1] / 'beside'))\nimport cm\n"
+        "sys.path.pop(0)\nsys.modules.pop('cm')",
+        "cm.WORDS",
+    ),
+    "a module by a string": (
+        "import importlib, sys",
+        "[sys.path.insert(0, str(Path(__file__).parents[1] / 'beside')),"
+        " importlib.import_module('cm').WORDS, sys.path.pop(0)][1]",
+    ),
+    "a file at import": (
+        "HERE = Path(__file__).parent\nWORDS = (HERE / 'lists' / 'words.txt').read_text()",
+        "WORDS",
+    ),
+    "a file when it scores": ("", "open(f'{Path(__file__).parent}/lists/words.txt').read()"),
+    "a variable": ("import os", "os.environ.get('WORDS', '')"),
+    "a variable at import": ("from os import getenv\nWORDS = getenv('WORDS')", "WORDS"),
+}
+
+
+@pytest.mark.parametrize("what", USES)
+def test_what_its_functions_use_is_part_of_it(
+    folder: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported, value = USES[what]
+    code = UTILS.format(imported=imported)
+    (folder / "utils.py").write_text(code.replace("helper.score(", f"len({value}) * float("))
+
+    def write(text: str) -> None:
+        for place in (folder.parent / "beside" / "cm.py", folder / "lists" / "words.txt"):
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(f"WORDS = {text!r}")
+        monkeypatch.setenv("WORDS", text)
+
+    write("one")
+    before = Sources(str(folder)).fingerprint("colours")
+    assert Sources(str(folder)).fingerprint("colours") == before
+    write("another")
+    assert Sources(str(folder)).fingerprint("colours") != before
+
+
+def test_what_its_functions_write_and_secrets_are_no_part_of_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = "import os\nL = Path(__file__).parent / 'log.txt'\nwith L.open('a') as f: f.write('.')"
+    code = UTILS.format(imported=log).replace("helper.score(", "len(os.environ['A_KEY']) * float(")
+    (folder / "utils.py").write_text(code)
+    monkeypatch.setenv("A_KEY", "one")
+    before = Sources(str(folder)).fingerprint("colours")
+    monkeypatch.setenv("A_KEY", "two")
+    assert Sources(str(folder)).fingerprint("colours") == before
+
+
+def test_a_judge_in_a_folder_is_part_of_it(tmp_path: Path) -> None:
+    judge = save_classifier(tmp_path / "judge")
+
+    def asked() -> str:
+        return Sources(judges=("ngrams", f"hf:{judge}:kind")).fingerprint("sentiment_transfer")
+
+    before = asked()
+    edited(judge, "config.json", '"kind"', '"nice"')
+    assert asked() != before
 
 
 def test_output_type_is_part_of_it(folder: Path) -> None:

@@ -6,12 +6,12 @@ import importlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Callable, Iterable
-from graphlib import CycleError, TopologicalSorter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from task_defs.files import Told, Unbounded, Unreadable
+from task_defs.groups import members
 from task_defs.guard import belongs_to_user, users_code
 from task_defs.schema import wrong_value
 from task_defs.yaml_files import Function, read_yaml
@@ -101,12 +101,18 @@ def _resolved(value: Any, folder: Path) -> Any:
     return value
 
 
-def read(path: Path, functions: bool = False, _seen: list[Path] | None = None) -> Config:
+def read(
+    path: Path,
+    functions: bool = False,
+    changes: Mapping[str, Any] | None = None,
+    _seen: list[Path] | None = None,
+) -> Config:
     """Read one YAML file with its includes, each once as lm-eval does; the file's own keys win.
 
     Args:
         path: The YAML file.
         functions: Resolve `!function` tags to functions; their names stand otherwise.
+        changes: Keys with what stands in place of the file's values.
 
     Raises:
         BadTask: If a file cannot be read or holds a value of the wrong kind.
@@ -130,10 +136,14 @@ def read(path: Path, functions: bool = False, _seen: list[Path] | None = None) -
     included = own.pop("include", [])
     merged: Config = {}
     for name in included if isinstance(included, list) else [included]:
-        base = read(path.parent / name, functions, seen)
+        base = read(path.parent / name, functions, _seen=seen)
         base.pop("task_list", None)
         merged.update(base)
     merged.update(_resolved(own, path.parent) if functions else own)
+    if changes:
+        merged |= changes
+        if reason := wrong_value(merged):
+            raise BadTask(f"{path}: as a group changes it: {reason}")
     named = merged.get("class")
     if named == PAIRS_CLASS or getattr(named, "__name__", "") == "PairsTask":
         merged = with_pairs(merged, functions)
@@ -239,39 +249,6 @@ def suites(include_path: str | Path | None = None) -> dict[str, tuple[str, ...]]
     return {name: own for name, own in groups.items() if single.issuperset(own)}
 
 
-def members(group: Config) -> tuple[str, ...]:
-    """Return the names of a group's members, those of a group written inside it among them."""
-    listed, found = group.get("task"), list[str]()
-    for item in listed if isinstance(listed, list) else ():
-        if isinstance(item, dict) and isinstance(item.get("task"), list):
-            found += members(item)
-        else:
-            found.append(
-                str(item.get("group", item.get("task"))) if isinstance(item, dict) else item
-            )
-    return tuple(found)
-
-
-def circle(name: str, listed: Callable[[str], Iterable[str]]) -> tuple[str, ...]:
-    """Return a circle of groups below a name, its beginning at both ends too; () if there is none.
-
-    Args:
-        name: A group.
-        listed: The members of a name; none of a task.
-    """
-    graph, left = dict[str, tuple[str, ...]](), [name]
-    while left:
-        each = left.pop()
-        if each not in graph:
-            graph[each] = tuple(listed(each))
-            left += graph[each]
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        return tuple(reversed(error.args[1]))
-    return ()
-
-
 def group(name: str, include_path: str | Path | None = None) -> Config:
     """Return a group's YAML."""
     return read(defined(include_path)[name])
@@ -303,7 +280,10 @@ def locate(name: str, include_path: str | Path | None = None) -> Path:
 
 
 def config(
-    name: str, include_path: str | Path | None = None, functions: bool = False
+    name: str,
+    include_path: str | Path | None = None,
+    functions: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return a task's YAML with its includes resolved.
 
@@ -311,12 +291,13 @@ def config(
         name: The task.
         include_path: A folder of the user's own tasks, beside the built-in ones.
         functions: Resolve `!function` tags to functions; their names stand otherwise.
+        changes: What a group puts in place of the task's values.
 
     Raises:
         UnknownTask: If no file defines the task.
     """
     path = locate(name, include_path)
-    content = read(path, functions)
+    content = read(path, functions, changes)
     if functions:  # what lm-eval adds too, and what a relative pairs file is found by
         content["metadata"] = (content.get("metadata") or {}) | {"config_source": str(path)}
     return content

@@ -9,17 +9,17 @@ from typing import Any
 from task_defs.catalog import (
     BadTask,
     Config,
-    circle,
     defined,
     files,
-    members,
     read,
     root,
     scan,
     tags,
 )
 from task_defs.examples_of import KEYS, pair_of, splits
+from task_defs.groups import changed, circle, members
 from task_defs.rendering import BadTemplate, Examples, Template, resolve
+from task_defs.schema import wrong_value
 
 RENDERED = 3
 """Documents rendered per split."""
@@ -181,7 +181,8 @@ def _task(path: Path) -> list[str]:
 
 
 def _group(content: Config, known: Mapping[str, Path]) -> list[str]:
-    found, names = [], members(content)
+    found, listed = [], changed(content)
+    names = [name for name, _ in listed]
     way = circle(str(content["group"]), lambda name: _members_of(name, known))
     if way:
         found.append(f"the groups {' > '.join(way)} are in a circle; take one out of another")
@@ -190,9 +191,12 @@ def _group(content: Config, known: Mapping[str, Path]) -> list[str]:
     found += [f"no task named {name!r}" for name in names if name not in known]
     averaged = content.get("aggregate_metric_list") or []
     metrics = [e["metric"] for e in (averaged if isinstance(averaged, list) else [averaged])]
-    for name in names:
-        listed = read(known[name]).get("metric_list") or [] if name in known else []
-        own = {entry.get("metric") for entry in listed}
+    for name, changes in listed:
+        if reason := wrong_value(changes):
+            found.append(f"settings of {name}: {reason}")
+            continue
+        given = {**read(known[name]), **changes}.get("metric_list") or [] if name in known else []
+        own = {entry.get("metric") for entry in given}
         found += [
             f"metric {metric!r} is averaged over the group but {name} lacks it"
             for metric in metrics

@@ -44,6 +44,7 @@ import task_defs
 from harness.comparing.choice import choose_arms, choose_side
 from harness.errors import UsageError
 from harness.measuring.asking import DOSES, PLAINLY, Asking, default_frame
+from harness.measuring.changes import AskedTwice
 from harness.measuring.judging import read_judges
 from harness.measuring.sources import Sources
 from harness.measuring.spec import BARE, resolved
@@ -306,12 +307,18 @@ class Evaluator:
 
     def tuner(self, asked: Asked) -> Tuner:
         """What all measurements on the same sources share."""
+        style = asked.suite == "behavior_shift"
+        key = repr(replace(asked, **OF_CASES, suite="behavior_shift" if style else None))
+        try:
+            return self._opened(key, asked)
+        except AskedTwice:  # a group of another file changes a task of this one
+            return self._opened(f"{key} {asked.suite} {asked.tasks}", asked)
+
+    def _opened(self, key: str, asked: Asked) -> Tuner:
         from harness.measuring.judging import default_judge
         from harness.measuring.session import Session
         from harness.tuning.chosen import Tuner
 
-        style = asked.suite == "behavior_shift"
-        key = repr(replace(asked, **OF_CASES, suite="behavior_shift" if style else None))
         if key not in self._tuners:
             sources = asked.sources()
             sources.default_judge = default_judge(self.model)

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import task_defs
 from harness.errors import UsageError
 from harness.lm.registry import built_in, method_names
 from harness.measuring.spec import (
@@ -85,11 +84,10 @@ def choose_side(named: str | None, found: Sources, arms: Sequence[Arm]) -> tuple
     Raises:
         UsageError: an unknown task, or no arm that steers.
     """
-    groups = task_defs.suites(found.include_path)
     names = list(filter(None, (named or "").split(",")))
     if names and not any(arm.method for arm in arms):
         raise UsageError("--side_effects: no arm steers; name a method in --arms, such as icv")
-    every = [task for name in names for task in groups.get(name) or found.named(name)]
+    every = [task for name in names for task in found.named(name)]
     return tuple(dict.fromkeys(every))
 
 

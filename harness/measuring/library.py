@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from harness import lm
 from harness.errors import UsageError, UserCodeFailed, did_you_mean
 from harness.measuring import local_data
-from task_defs.catalog import circle, members, scan
+from task_defs.catalog import scan
+from task_defs.groups import circle, members
 from task_defs.guard import belongs_to_user, is_own, passed, said, users_code
 from task_defs.schema import wrong_name
 
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from lm_eval.api.group import Group
     from lm_eval.api.task import ConfigurableTask
 
+    from harness.measuring.changes import Changes
+
 
 class Loaded(NamedTuple):
-    """Tasks, and the groups that they belong to, by name."""
+    """Tasks, the groups that they belong to, and what these change of them, by name."""
 
     tasks: dict[str, ConfigurableTask]
     groups: dict[str, Group]
+    changes: Mapping[str, Changes] = {}
 
 
 @dataclass
@@ -51,10 +55,11 @@ class Library:
     @cached_property
     def _manager(self) -> Any:
         """lm-eval's manager, made when a name needs it: it reads 14 thousand YAMLs."""
-        from lm_eval.tasks import TaskManager
         from lm_eval.tasks._yaml_loader import load_yaml
 
-        manager = TaskManager(include_path=list(self.folders), include_defaults=False)
+        from harness.measuring.members import Manager
+
+        manager = Manager(self.folders)
         manager._index = {**_defaults(), **manager._index}
         for name, given in self.datasets.items():
             entry = manager.task_index.get(name)
@@ -76,8 +81,12 @@ class Library:
         """Every task, group and tag."""
         return list(self._manager.task_index)
 
-    def find(self, name: str) -> Loaded:
+    def find(self, name: str, changes: Changes | None = None) -> Loaded:
         """The tasks behind a name, and its groups.
+
+        Args:
+            name: A task, group or tag.
+            changes: What a group that is not found here puts over a task's settings.
 
         Raises:
             UsageError: nobody defines the name, or its documents cannot be loaded.
@@ -89,9 +98,12 @@ class Library:
         if name not in self._manager.task_index:
             raise UsageError(self._unknown(name, self.names))
         hint = f"; where documents cannot be fetched, give your own: --dataset {name}=FILE"
+        if changes:
+            self._tasks[name] = guarded(name, lambda: self._manager.changed(name, changes), hint)
+            return self.find(name)
         found = loaded(self._manager, name, hint)
         self._tasks.update(found["tasks"])
-        return Loaded(found["tasks"], found.get("groups", {}))
+        return Loaded(found["tasks"], found.get("groups", {}), found["changes"])
 
     def _unknown(self, name: str, known: Sequence[str]) -> str:
         hint = did_you_mean(name, known)

@@ -25,6 +25,7 @@ from harness.measuring.library import (
     loaded,
     located,
 )
+from harness.measuring.names import Names
 from harness.measuring.parts import Parts, is_of_pairs, own_samples, parts_of
 from harness.measuring.written import Written
 from harness.protocols import Protocol
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
 
     from harness.lm.wording import Told
+    from harness.measuring.members import Manager
 
 SUITES = ("precision", "behavior_shift")
 
@@ -72,8 +74,6 @@ class Sources:
     datasets: tuple[str, ...] = ()
     fit_on: str | None = None
     protocol: Protocol | None = None
-    _suites: dict[str, str] = field(default_factory=dict)
-    _by_size: dict[str, dict[str, bool]] = field(default_factory=dict)
     _made: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     @cached_property
@@ -108,7 +108,13 @@ class Sources:
     @cached_property
     def written(self) -> Written:
         """What the tasks' YAMLs say."""
-        return Written(self.files, self.include_path, self._suites, self.protocol)
+        names = self.names
+        return Written(self.files, self.include_path, names.suites, self.protocol, names.changes)
+
+    @cached_property
+    def names(self) -> Names:
+        """What names of tasks, groups and tags stand for."""
+        return Names(self.include_path, self.own, self.library, lambda: self._manager("", ""))
 
     @cached_property
     def library(self) -> Library:
@@ -134,11 +140,12 @@ class Sources:
         unasked = self.fit_file.name if self.fit_file is not None else None
         chosen: list[str] = [name for name in self.files if name != unasked]
         for name in [suite] if suite and not (self.style and self.data) else []:
-            chosen += groups[name]
+            chosen += self.named(name)
         for name in filter(None, (tasks or "").split(",")):
-            chosen += self._members(name, groups[name]) if name in groups else self.named(name)
+            chosen += self.named(name)
         every = self.protocol.tasks if self.protocol else [t for s in SUITES for t in groups[s]]
-        return tuple(dict.fromkeys(chosen or every))
+        chosen = chosen or [task for name in every for task in self.names.asked([name], {}, name)]
+        return tuple(dict.fromkeys(chosen))
 
     def fitted_on(self, name: str) -> str:
         """The task whose examples a task's vectors are fitted on.
@@ -154,24 +161,8 @@ class Sources:
         return str(found[0])
 
     def named(self, name: str) -> list[str]:
-        """The tasks behind a name of lm-eval's or of these folders; a ValueError where none are."""
-        if name in self.own and name not in self.library.datasets:
-            return [name]
-        found = self.library.find(name)
-        for group in found.groups.values():
-            listed = group.aggregate_metric_list or ()
-            self._by_size[group.name] = {each.metric: each.weight_by_size for each in listed}
-        for task in found.tasks:
-            self._suites.setdefault(task, name)
-        return list(found.tasks)
-
-    def _members(self, name: str, tasks: Sequence[str]) -> Sequence[str]:
-        """The tasks of a group of these folders, which then knows of them."""
-        listed = task_defs.group(name, self.include_path).get("aggregate_metric_list") or ()
-        self._by_size[name] = {each["metric"]: bool(each.get("weight_by_size")) for each in listed}
-        for task in tasks:
-            self._suites.setdefault(task, name)
-        return tasks
+        """The tasks behind a name of these folders or of lm-eval's; a UsageError if none are."""
+        return self.names.tasks(name)
 
     def by_size(self, name: str, metric: str) -> bool:
         """Whether a task's group weighs its tasks by their documents, as lm-eval reports it.
@@ -180,8 +171,7 @@ class Sources:
             name: A task.
             metric: Its headline metric.
         """
-        own = self._by_size.get(str(self.metadata(name)["suite"]), {})
-        return own.get(metric.partition(",")[0], False)
+        return self.names.weighs(str(self.metadata(name)["suite"]), metric)
 
     def metadata(self, name: str) -> dict[str, Any]:
         """A task's suite, headline metric, shots, instruction, and what judges it."""
@@ -189,7 +179,7 @@ class Sources:
 
     def _metadata(self, name: str) -> dict[str, Any]:
         content = self._content(name)
-        own = {"suite": self._suites.get(name, name), **(content.get("metadata") or {})}
+        own = {"suite": self.names.suites.get(name, name), **(content.get("metadata") or {})}
         own.pop("config_source", None)
         if own["suite"] != SUITES[1]:
             return own
@@ -209,7 +199,7 @@ class Sources:
         """A task's YAML."""
         if self._lent(name):
             if self.protocol is not None:
-                self.protocol.part(self._suites.get(name, name))
+                self.protocol.part(self.names.suites.get(name, name))
             return dict(vars(self.template(name).config))
         return self.written.plain(name)
 
@@ -296,14 +286,14 @@ class Sources:
         Raises:
             UsageError: nobody defines the name, or it cannot be loaded.
         """
-        groups = task_defs.suites(self.include_path)
-        if name in groups:
+        tasks = self.named(name)
+        if name in task_defs.suites(self.include_path):
             found = loaded(self._manager("", ""), name)["groups"]
-            return Loaded({task: fresh(self.template(task)) for task in groups[name]}, found)
+            return Loaded({task: fresh(self.template(task)) for task in tasks}, found)
         if not self._lent(name):
             return Loaded({name: fresh(self.template(name))}, {})
-        lent = self.library.find(name)
-        return Loaded({key: fresh(task) for key, task in lent.tasks.items()}, lent.groups)
+        groups = self.library.find(name).groups
+        return Loaded({task: fresh(self.template(task)) for task in tasks}, groups)
 
     def template(self, name: str) -> ConfigurableTask:
         """A task as lm-eval loads it, loaded once; never to be changed."""
@@ -317,25 +307,27 @@ class Sources:
         return self._once("template", name, make)
 
     def _template(self, name: str) -> ConfigurableTask:
+        changes = self.written.changed(name)
         if self._lent(name):
-            return self.library.find(name).tasks[name]
+            return self.library.find(name, changes if name in self.own else {}).tasks[name]
         inline = name in self.files or self.protocol is not None
         spec = self.written.whole(name) if inline else name
         judged = {key: self.metadata(name).get(key, "") for key in ("classifier", "label")}
         manager = self._manager(*judged.values())
+        if changes and not inline:
+            return guarded(name, lambda: manager.changed(name, changes))
         return loaded(manager, spec)["tasks"][name]
 
-    def _manager(self, classifier: str, label: str) -> Any:
+    def _manager(self, classifier: str, label: str) -> Manager:
         """lm-eval's manager of the tasks of these folders, one for each judge."""
 
-        def make() -> Any:
-            from lm_eval.tasks import TaskManager
+        def make() -> Manager:
+            from harness.measuring.members import Manager
 
             judged = {"classifier": classifier, "label": label} if classifier else {}
-            folders = list(self._folders)
-            return TaskManager(include_path=folders, include_defaults=False, metadata=judged)
+            return Manager(self._folders, judged)
 
-        return self._once("manager", f"{classifier} {label}", make)
+        return self._once("manager", f"{classifier} {label}", make)  # type: ignore[no-any-return]
 
     @property
     def _folders(self) -> tuple[str, ...]:

@@ -83,6 +83,11 @@ class Case:
     overhead: Annotated[Real, Gt(0)] | None = None
 
     @property
+    def paired(self) -> bool:
+        """Whether documents have values of their own; a metric of the whole has none."""
+        return not self.values.startswith("nan")
+
+    @property
     def per_document(self) -> Array:
         """The metric of each document."""
         parts = list(self.values) if " " not in self.values else self.values.split()

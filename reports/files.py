@@ -119,24 +119,34 @@ def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None
     """Replace a file in one step; on failure the old one stays and nothing else is left.
 
     Args:
-        path: The file.
+        path: The file, or a link to it. What is no file, such as /dev/stdout, is written to.
         content: What it will hold; of much that need not be in memory at once, one part after the
             other.
 
     Raises:
         OSError: with the file's name.
     """
+    if isinstance(content, str):
+        content = content.encode(errors="replace")
+    content = [content] if isinstance(content, bytes) else content
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            with path.open("wb") as stream:
+                stream.writelines(content)
+            return
+        _replace(Path(os.path.realpath(path)), content)
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, str(path)) from problem
+
+
+def _replace(path: Path, content: Iterable[bytes]) -> None:
     part = part_of(path)
     try:
         with part.open("wb") as file:
-            if isinstance(content, str):
-                content = content.encode(errors="replace")
-            file.writelines([content] if isinstance(content, bytes) else content)
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as problem:
-        raise OSError(problem.errno, problem.strerror, str(path)) from problem
     finally:
         part.unlink(missing_ok=True)
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
-
 from reports import baseline
 from reports.baseline import BadBaseline, Case
 from reports.foreign import printable
@@ -62,11 +60,13 @@ class Verdict:
         case: Model, task, arm and seed.
         status: pass, better, or one of FAILING.
         text: Why, in one line.
+        timed: Whether time was compared, if the rule asks for it.
     """
 
     case: str
     status: str
     text: str
+    timed: bool = True
 
     @property
     def failed(self) -> bool:
@@ -144,13 +144,14 @@ def _changed(was: Case, case: Case) -> str | None:
         "the metric": (was.metric, case.metric),
         "the metric's direction": (was.higher_is_better, case.higher_is_better),
         "the number of documents": (len(was.per_document), len(case.per_document)),
+        "which documents have a value": (was.paired, case.paired),
     }
     return next((name for name, (old, new) in parts.items() if old != new), None)
 
 
 def _paired_p(was: Case, case: Case) -> float:
     differences = case.per_document - was.per_document
-    if np.isnan(differences).any():  # a metric of the whole has no values to be paired
+    if not case.paired:  # a metric of the whole
         return 1.0
     binary = " " not in case.values + was.values
     return compare([differences], binary=binary).p
@@ -169,18 +170,20 @@ def _judge(name: str, was: Case | None, case: Case, p: float | None, rule: Rule)
         return Verdict(
             name, "changed_protocol", f"{what} changed since the baseline; --update takes it over"
         )
-    gain = (case.value - was.value) * (1 if case.higher_is_better else -1)
+    difference = round(case.value - was.value, baseline.DIGITS)  # 0.73 - 0.75 is below -0.02
+    gain = difference * (1 if case.higher_is_better else -1)
     text = f"{case.metric} {case.value:.4f}, was {was.value:.4f}"
     if gain < -rule.tolerance:
         return Verdict(name, "worse", f"{text}: worse by more than {rule.tolerance:g}")
     if gain < 0 and p < rule.significance:
         return Verdict(name, "worse", f"{text}: worse, paired test p {p:.2g} (Holm)")
+    timed = rule.slowdown is None or bool(case.overhead and was.overhead)
     if _slower(was, case, rule):
         slow = f"{case.overhead:.2f} times zero_shot's time, was {was.overhead:.2f}"
         return Verdict(name, "slower", f"{slow}: more than {rule.slowdown:.0%} slower")
     if gain > rule.tolerance:
-        return Verdict(name, "better", f"{text}: better; --update raises the bar")
-    return Verdict(name, "pass", text)
+        return Verdict(name, "better", f"{text}: better; --update raises the bar", timed)
+    return Verdict(name, "pass", text, timed)
 
 
 def _slower(was: Case, case: Case, rule: Rule) -> bool:

@@ -169,6 +169,20 @@ def test_a_file_is_written_whole_or_not_at_all(
         reports.files.write_atomically(tmp_path / "none" / "file", "new")
 
 
+def test_a_link_stays_one_and_what_is_no_file_is_written_to(tmp_path: Path) -> None:
+    for name, target in {"link": "file", "ahead": "later"}.items():
+        (tmp_path / name).symlink_to(target)
+        reports.files.write_atomically(tmp_path / name, "text")
+        assert (tmp_path / name).is_symlink()
+        assert (tmp_path / target).read_text() == "text"
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    reports.files.write_atomically(tmp_path / "pipe", [b"text", b"!"])
+    assert os.read(reader, 9) == b"text!"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_what_killed_processes_left_is_told_from_what_is_being_written(tmp_path: Path) -> None:
     own = reports.files.part_of(tmp_path / "own")
     dead = own.with_name(own.name.replace(f".{os.getpid()}.", ".4194303."))

@@ -56,4 +56,9 @@ def execute(arguments: argparse.Namespace) -> int:
         print(github(verdicts))
     counts = Counter(verdict.status for verdict in verdicts)
     print(", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items())))
+    if untimed := sum(not verdict.timed for verdict in verdicts):
+        print(
+            f"time was not compared in {untimed} of {len(verdicts)} cases: here or in the baseline "
+            "it was not measured, or rounds disagreed"
+        )
     return int(any(verdict.failed for verdict in verdicts))

@@ -52,6 +52,34 @@ def test_worse_beyond_tolerance(path: Path) -> None:
     assert loose["antonym fv 0"] == "pass"
 
 
+@pytest.mark.parametrize(("hits", "status"), [(73, "pass"), (72, "worse"), (77, "pass")])
+def test_the_tolerance_itself_is_within_it(tmp_path: Path, hits: int, status: str) -> None:
+    def made(hits: int) -> Record:
+        return record(values=(1,) * hits + (0,) * (100 - hits))
+
+    file = tmp_path / "b.json"
+    gate([made(75)], file, update=True)
+    assert statuses([made(hits)], file) == {"antonym zero_shot 0": status}
+
+
+@pytest.mark.parametrize("lost", [None, math.nan, "much"])
+def test_a_document_without_its_value_is_not_passed_over(path: Path, lost: object) -> None:
+    steered = record(arm="fv", values=GOOD)
+    samples = [*steered.samples[:-1], {**steered.samples[-1], "acc": lost}]
+    records = [record(values=GOOD), dataclasses.replace(steered, samples=samples)]
+    found = {verdict.case: verdict for verdict in gate(records, path)}["reference antonym fv 0"]
+    assert found.status == "changed_protocol"
+    assert "which documents have a value" in found.text
+
+
+def test_what_was_not_timed_is_said(path: Path) -> None:
+    records = [record(values=GOOD), record(arm="fv", values=GOOD)]
+    assert all(verdict.timed for verdict in gate(records, path))
+    timed = gate(records, path, Rule(slowdown=0.5))
+    assert [verdict.timed for verdict in timed] == [False, False]
+    assert not any(verdict.failed for verdict in timed)
+
+
 def test_significantly_worse_within_tolerance(path: Path) -> None:
     worse = record(arm="fv", values=(1,) * 15 + (0,) * 25)
     found = gate([record(values=GOOD), worse], path, Rule(tolerance=0.9))

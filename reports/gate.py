@@ -60,13 +60,14 @@ class Verdict:
         case: Model, task, arm and seed.
         status: pass, better, or one of FAILING.
         text: Why, in one line.
-        timed: Whether time was compared, if the rule asks for it.
+        timed: Whether time was compared; None where the rule does not ask or neither side has one,
+            as a baseline arm, to which others are compared.
     """
 
     case: str
     status: str
     text: str
-    timed: bool = True
+    timed: bool | None = None
 
     @property
     def failed(self) -> bool:
@@ -177,7 +178,9 @@ def _judge(name: str, was: Case | None, case: Case, p: float | None, rule: Rule)
         return Verdict(name, "worse", f"{text}: worse by more than {rule.tolerance:g}")
     if gain < 0 and p < rule.significance:
         return Verdict(name, "worse", f"{text}: worse, paired test p {p:.2g} (Holm)")
-    timed = rule.slowdown is None or bool(case.overhead and was.overhead)
+    timed = None
+    if rule.slowdown is not None and (case.overhead or was.overhead):
+        timed = bool(case.overhead and was.overhead)
     if _slower(was, case, rule):
         slow = f"{case.overhead:.2f} times zero_shot's time, was {was.overhead:.2f}"
         return Verdict(name, "slower", f"{slow}: more than {rule.slowdown:.0%} slower")

@@ -56,9 +56,10 @@ def execute(arguments: argparse.Namespace) -> int:
         print(github(verdicts))
     counts = Counter(verdict.status for verdict in verdicts)
     print(", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items())))
-    if untimed := sum(not verdict.timed for verdict in verdicts):
+    timed = Counter(verdict.timed for verdict in verdicts)
+    if arguments.slowdown is not None and (timed[False] or not timed[True]):
         print(
-            f"time was not compared in {untimed} of {len(verdicts)} cases: here or in the baseline "
-            "it was not measured, or rounds disagreed"
+            f"time was compared in {timed[True]} cases and not in {timed[False]}: it was not "
+            "measured, here or in the baseline, or rounds disagreed"
         )
     return int(any(verdict.failed for verdict in verdicts))

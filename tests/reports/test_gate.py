@@ -72,12 +72,16 @@ def test_a_document_without_its_value_is_not_passed_over(path: Path, lost: objec
     assert "which documents have a value" in found.text
 
 
-def test_what_was_not_timed_is_said(path: Path) -> None:
+def test_time_that_one_side_lacks_is_told_from_time_that_was_compared(path: Path) -> None:
+    def timed(rule: Rule) -> list[bool | None]:
+        return [verdict.timed for verdict in gate(records, path, rule)]
+
     records = [record(values=GOOD), record(arm="fv", values=GOOD)]
-    assert all(verdict.timed for verdict in gate(records, path))
-    timed = gate(records, path, Rule(slowdown=0.5))
-    assert [verdict.timed for verdict in timed] == [False, False]
-    assert not any(verdict.failed for verdict in timed)
+    assert timed(Rule()) == [None, None]
+    assert timed(Rule(slowdown=0.5)) == [True, None]
+    fv = records[1]
+    records[1] = dataclasses.replace(fv, timings={**fv.timings, "rounds": None})
+    assert timed(Rule(slowdown=0.5)) == [False, None]
 
 
 def test_significantly_worse_within_tolerance(path: Path) -> None:

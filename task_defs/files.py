@@ -8,12 +8,17 @@ import json
 import os
 import re
 import stat
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 LIMIT = 64 * 2**20
 """Bytes of a file, unless its reader says less."""
+
+GZ = ".gz"
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+"""How UTF-16 text begins, which is half zeros."""
 
 _DECODER, _SPACE = json.JSONDecoder(), re.compile(r"[ \t\r\n]*")
 
@@ -42,6 +47,8 @@ class Unbounded(Unreadable):
 def read_text(path: Path, limit: int = LIMIT) -> str:
     """Return the content of an ordinary UTF-8 file, without a byte order mark.
 
+    A file that ends in `.gz` is decompressed, to as many bytes as a plain one may have.
+
     Raises:
         Unreadable: With the reason.
     """
@@ -68,11 +75,48 @@ def read_text(path: Path, limit: int = LIMIT) -> str:
         raise error if isinstance(error, Unreadable) else Unreadable(str(error)) from error
     if len(content) != facts.st_size:
         raise Unreadable("changed while it was read")
+    if path.suffix.lower() == GZ:
+        content = _decompressed(content, limit)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if b"\0" in content[:1000] and content[:2] not in UTF16:
+            raise Unreadable("not a text file") from error
         line = content.count(b"\n", 0, error.start) + 1
         raise Unreadable(f"line {line}: not UTF-8 text; save it as UTF-8") from error
+
+
+def _decompressed(content: bytes, limit: int) -> bytes:
+    """The members of a gzip file, joined as gzip joins them."""
+    found, left = b"", content
+    try:
+        while left and len(found) <= limit:
+            member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+            found += member.decompress(left, limit + 1 - len(found))
+            if not member.eof and len(found) <= limit:
+                raise Unreadable("not a whole gzip file")
+            left = member.unused_data
+    except zlib.error as error:
+        raise Unreadable(f"not a gzip file ({error})") from error
+    if len(found) > limit:
+        raise Unbounded(f"more than {limit} bytes when decompressed, expected at most that")
+    return found
+
+
+def kind_of(path: Path) -> str:
+    """Return a file's ending in small letters, of a compressed file the one before `.gz`."""
+    return Path(path.stem if path.suffix.lower() == GZ else path.name).suffix.lower()
+
+
+def objects_inside(value: Any) -> list[dict[str, Any]] | None:
+    """Return the one list of objects that an object holds; None where there is not one."""
+    lists = [part for part in value.values() if are_objects(part)]
+    return lists[0] if len(lists) == 1 else None
+
+
+def are_objects(value: Any) -> bool:
+    """Whether a value is a list of objects, and not empty."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
 
 
 def json_values(text: str) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from task_defs.catalog import Config, with_behaviour, with_pairs
 from task_defs.examples_of import examples_from
-from task_defs.files import Told, Unreadable
+from task_defs.files import GZ, Told, Unreadable
 from task_defs.precision import utils
 from task_defs.rendering import Examples
 from task_defs.rows import OBJECT, Row, fields_of, read_rows
@@ -24,13 +24,15 @@ def rows_of(path: Path, fields: str | None = None) -> tuple[Row, ...]:
     Raises:
         BadPairs: If the file is missing, empty or malformed; the message names the line or item.
     """
-    more = "" if fields else f"; expected {OBJECT}, as JSON lines or one JSON list, or a table"
+    what = f"objects with {fields}" if fields else OBJECT
+    more = f"; expected {what}, as JSON lines or one JSON list, or a table (.csv, .tsv, .parquet)"
     try:
         rows = read_rows(path, fields)
     except Unreadable as error:
         said = str(error)
         place = " " if said.startswith(("line ", "item ")) else ": "
-        raise BadPairs(f"{path}{place}{said}{'' if OBJECT in said else more}") from error
+        clear = "expected" in said or (fields and "not JSON" not in said and "not a t" not in said)
+        raise BadPairs(f"{path}{place}{said}{'' if clear else more}") from error
     if not rows:
         raise BadPairs(f"{path}: no pairs{more}")
     return rows
@@ -146,8 +148,10 @@ def given(text: str, behaviour: bool = False) -> Given:
     named = bool(equals) and not Path(text).exists() and wrong_name(name) is None
     path, fields = fields_of(rest if named else text)
     if not path.is_file():
-        raise BadPairs(f"{path}: no such file")
-    return Given(name if named else path.stem, path, fields, behaviour)
+        said = "a folder, expected a file" if path.is_dir() else "no such file"
+        raise BadPairs(f"{path}: {said}")
+    stem = Path(path.stem).stem if path.suffix.lower() == GZ else path.stem
+    return Given(name if named else stem, path, fields, behaviour)
 
 
 def pairs_task(

@@ -1,7 +1,8 @@
 """Rows of a user's own file: an input, its answers, and its wrong answers where there are any.
 
-JSON (a list or lines of objects), or a table: `.csv` and `.tsv` with a header, or lines with tabs
-and without one, as Yelp's are published. Fields are told by name, behind the file and a colon:
+JSON (a list or lines of objects, or an object that holds one list of them), or a table: `.csv`,
+`.tsv` and `.parquet` with a header, or lines with tabs and without one, as Yelp's are published;
+any of the texts may be compressed (`.gz`). Fields are told by name, behind the file and a colon:
 
     pairs.csv:question,answer          an input and its answer
     paradetox.tsv:toxic,neutral*       several answers to one input: empty cells are left out
@@ -12,17 +13,16 @@ and without one, as Yelp's are published. Fields are told by name, behind the fi
 import csv
 import fnmatch
 import functools
-import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from .files import Unreadable, json_values, read_text
+from .files import Unreadable, json_values, kind_of, objects_inside, read_text
+from .tables import TABLES, cells, separated
 
-TABLES = {".csv": ",", ".tsv": "\t"}
-QUOTED = re.compile(r'"(?:[^"]|"")*"')
+PARQUET = ".parquet"
 DEFAULT = "input,output"
 OBJECT = 'an object with two texts, {"input": "hot", "output": "cold"}'
 
@@ -77,69 +77,74 @@ def read_rows(path: Path, fields: str | None = None, sound: Sound = str.strip) -
 def _read(
     path: Path, fields: str | None, sound: Sound, _stamp: tuple[int, int, int]
 ) -> tuple[Row, ...]:
-    text = read_text(path)
-    if not text.strip():
-        raise Unreadable("the file is empty")
     named = [each.strip() for each in (fields or "").split(",")] if fields is not None else []
     if fields is not None and (len(named) not in (2, 3) or not all(named)):
         raise Unreadable(f"fields {fields!r}: expected INPUT,OUTPUT or INPUT,OUTPUT,WRONG")
-    return tuple(_rows(path, text, named, sound))
+    kind = kind_of(path)
+    if kind == PARQUET:
+        return tuple(_columns(path, named, sound))
+    text = read_text(path)
+    if not text.strip():
+        raise Unreadable("the file is empty")
+    return tuple(_rows(kind, text, named, sound))
 
 
-def _rows(path: Path, text: str, named: list[str], sound: Sound) -> Iterator[Row]:
-    kind = path.suffix.lower()
-    sign = TABLES.get(kind) or ("\t" if "\t" in _first_line(text) else None)
-    if sign is None or (kind not in TABLES and text.lstrip()[:1] in ("[", "{")):
-        for place, item in json_values(text):
-            yield _row(place, item, named or DEFAULT.split(","), sound)
+def _columns(path: Path, named: list[str], sound: Sound) -> Iterator[Row]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+        items = table.to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        said = " ".join(str(error).split())
+        raise Unreadable(f"cannot be read as parquet: {said:.200}") from error
+    named = named or _guessed(table.column_names)
+    for number, item in enumerate(items, 1):
+        yield _row(f"row {number}", item, named, sound)
+
+
+def _rows(kind: str, text: str, named: list[str], sound: Sound) -> Iterator[Row]:
+    tabs = "\t" in _first_line(text)
+    if kind not in TABLES and (not tabs or text.lstrip()[:1] in ("[", "{")):
+        wanted = named or DEFAULT.split(",")
+        for place, item in _items(text, wanted):
+            yield _row(place, item, wanted, sound)
         return
+    sign, text = separated(kind, text)
     by_number = bool(named) and all(name.isdigit() for name in named)
     if kind not in TABLES and not named:
         named, by_number = ["1", "2"], True  # lines with tabs: no header
-    table = _table(text, sign)
+    table = cells(text, sign)
     try:
-        _, header = next(table)
+        _, first = next(table)
+        header = [name.strip() for name in first]
         if by_number:
             columns = [str(number) for number in range(1, len(header) + 1)]
             yield _row("line 1", dict(zip(columns, header, strict=True)), named, sound)
         else:
             columns = header
             named = named or _guessed(columns)
-        for line, cells in table:
-            if any(cell.strip() for cell in cells):
-                if len(cells) != len(columns):
+        for line, found in table:
+            if any(cell.strip() for cell in found):
+                if len(found) != len(columns):
                     raise Unreadable(
-                        f"line {line}: {len(cells)} cells, expected {len(columns)} as in line 1"
+                        f"line {line}: {len(found)} cells, expected {len(columns)} as in line 1"
                     )
-                yield _row(f"line {line}", dict(zip(columns, cells, strict=True)), named, sound)
+                yield _row(f"line {line}", dict(zip(columns, found, strict=True)), named, sound)
     except csv.Error as error:
         raise Unreadable(f"not a table: {error}") from error
 
 
-def _table(text: str, sign: str) -> Iterator[tuple[int, list[str]]]:
-    """Cells with the line they end in."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, quoting=quoting(text, sign))
-    for cells in reader:
-        yield reader.line_num, cells
-
-
-def quoting(text: str, sign: str) -> Literal[0, 3]:
-    """How the csv module is to read the quotes of a table.
-
-    Text between tabs may hold quotes that mean nothing. They do where each line has as many cells
-    as the first one without them, and no cell is quoted or some cell only begins with a quote.
-
-    Args:
-        text: The whole table.
-        sign: What stands between cells.
-    """
-    if sign != "\t":
-        return csv.QUOTE_MINIMAL
-    lines = [line.split(sign) for line in re.split(r"\r?\n|\r", text) if line.strip()]
-    begun = [cell for cells in lines for cell in cells if cell.startswith('"')]
-    whole = [bool(QUOTED.fullmatch(cell)) for cell in begun]
-    alike = all(len(cells) == len(lines[0]) for cells in lines)
-    return csv.QUOTE_NONE if alike and not (whole and all(whole)) else csv.QUOTE_MINIMAL
+def _items(text: str, wanted: list[str]) -> Iterator[tuple[str, Any]]:
+    """The objects of a file; of one that has none of the fields, those of its one list."""
+    for place, value in json_values(text):
+        known = not isinstance(value, dict) or any(_keys(value, name) for name in wanted)
+        inside = None if known else objects_inside(value)
+        if inside is None:
+            yield place, value
+        for number, item in enumerate(inside or (), 1):
+            yield f"item {number}", item
 
 
 def _first_line(text: str) -> str:
@@ -164,20 +169,24 @@ def _row(place: str, item: Any, named: list[str], sound: Sound) -> Row:
     asked, *others = (_texts(item, name, sound) for name in named)
     outputs, wrong = others[0], others[1] if len(others) > 1 else ()
     if len(asked) != 1 or not outputs or (len(others) > 1 and not wrong):
-        raise Unreadable(f"{place}: expected {_expected(named)}, found {_shown(item)}")
+        more = "; or say which to take: FILE:INPUT,OUTPUT" if named == DEFAULT.split(",") else ""
+        raise Unreadable(f"{place}: expected {_expected(named)}, found {_shown(item)}{more}")
     return Row(asked[0], outputs, wrong)
 
 
 def _texts(item: Mapping[str, Any], name: str, sound: Sound) -> tuple[str, ...]:
     """The texts of a field, of several by a pattern, or of a list; empty if one is no text."""
-    keys = [name] if name in item else [k for k in item if fnmatch.fnmatchcase(str(k), name)]
     found: list[str] = []
-    for key in keys:
+    for key in _keys(item, name):
         values = item[key] if isinstance(item[key], list) else [item[key]]
         if not all(isinstance(value, str) and _whole(value) for value in values):
             return ()
         found += [value.strip() for value in values if sound(value)]
     return tuple(dict.fromkeys(found))
+
+
+def _keys(item: Mapping[str, Any], name: str) -> list[str]:
+    return [name] if name in item else [k for k in item if fnmatch.fnmatchcase(str(k), name)]
 
 
 def _whole(text: str) -> bool:

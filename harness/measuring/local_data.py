@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import UsageError, one_line
-from task_defs.files import json_values, read_text
-from task_defs.rows import TABLES, quoting
+from task_defs.files import are_objects, json_values, kind_of, objects_inside, read_text
+from task_defs.tables import TABLES, cells, quoting, separated
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,6 +26,9 @@ LIMIT = 2**30
 KINDS = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".txt")
 TEXT = "text"
 """The field of a line of plain text, as `datasets` names it."""
+
+FAULTS = (OSError, ValueError, TypeError, RecursionError, csv.Error)
+"""What reading a file may raise, beside what pyarrow does."""
 
 EXPECTED = f"a file ({', '.join(KINDS)}) or a folder of them, or one made by save_to_disk"
 
@@ -53,7 +57,7 @@ def read(path: Path) -> dict[str, Dataset]:
         if isinstance(found, datasets.Dataset):
             return {"": found}
         return {_role(name) or name: part for name, part in found.items()}
-    files = [each for each in sorted(path.iterdir()) if each.suffix.lower() in KINDS]
+    files = [each for each in sorted(path.iterdir()) if kind_of(each) in KINDS]
     by_role = {role: each for each in files if (role := _role(each.stem))}
     if not by_role:
         raise UsageError(
@@ -75,11 +79,12 @@ def _file(path: Path) -> Dataset:
     import pyarrow as pa
 
     try:
-        kind = path.suffix.lower()
+        kind = kind_of(path)
         if kind == ".parquet":
             return datasets.Dataset.from_pandas(pd.read_parquet(path), preserve_index=False)
-        if sign := TABLES.get(kind):
-            text = read_text(path, LIMIT)
+        if kind in TABLES:
+            sign, text = separated(kind, read_text(path, LIMIT))
+            _check_widths(text, sign)
             quotes, file = quoting(text, sign), io.StringIO(text, newline="")
             table = pd.read_csv(file, sep=sign, quoting=quotes, keep_default_na=False)
             return datasets.Dataset.from_pandas(table, preserve_index=False)
@@ -93,7 +98,7 @@ def _file(path: Path) -> Dataset:
             rows = _labelled(_objects(path))
             keys = dict.fromkeys(key for row in rows for key in row)
             return datasets.Dataset.from_dict({key: [r.get(key) for r in rows] for key in keys})
-    except (OSError, ValueError, TypeError, RecursionError, pa.ArrowException) as problem:
+    except (*FAULTS, pa.ArrowException) as problem:
         raise UsageError(
             f"{path}: cannot be read as {path.suffix} ({one_line(problem)})"
         ) from problem
@@ -104,16 +109,22 @@ def _objects(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON list, of JSON lines, or of the one list inside an object."""
     content: Any = [value for _, value in json_values(read_text(path, LIMIT))]
     if len(content) == 1 and isinstance(content[0], dict):
-        lists = [part for part in content[0].values() if _rows(part)]
-        content = lists[0] if len(lists) == 1 else content
-    if not _rows(content):
+        if content[0] and all(isinstance(part, dict) for part in content[0].values()):
+            raise ValueError("columns; expected rows, which pandas writes with orient='records'")
+        content = objects_inside(content[0]) or content
+    if not are_objects(content):
         raise ValueError("expected objects: a JSON list, JSON lines, or an object that holds one")
     found: list[dict[str, Any]] = content
     return found
 
 
-def _rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) for v in value)
+def _check_widths(text: str, sign: str) -> None:
+    """Refuse rows that are longer or shorter than the header: pandas would move their cells."""
+    width = 0
+    for line, found in cells(text, sign):
+        width = width or len(found)
+        if any(map(str.strip, found)) and len(found) != width:
+            raise ValueError(f"line {line}: {len(found)} cells, expected {width} as in the first")
 
 
 def _labelled(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

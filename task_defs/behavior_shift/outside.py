@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 from .texts import DATA, BadBehaviour, Labelled, text, words
 
 if TYPE_CHECKING:
-    from task_defs.files import Unreadable, json_values, read_text
+    from task_defs.files import Unreadable, json_values, kind_of, read_text
+    from task_defs.tables import TABLES, separated
 else:  # the folder above, by the package name that `utils` makes
-    from .files import Unreadable, json_values, read_text
+    from .files import Unreadable, json_values, kind_of, read_text
+    from .tables import TABLES, separated
 
 LABELS = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}
-TABLES = {".tsv": "\t", ".csv": ","}
 EXPECTED = (
     'expected lines of {"text", "label"} or {"input", "output"} in JSON, a .tsv or .csv table with '
     "a header (text and label, or unwanted and wanted), or tab-separated lines in a file that "
@@ -59,7 +60,8 @@ def _labelled(path: Path) -> Iterator[Labelled]:
     content = read_text(path)
     if path.suffix in (".0", ".1"):
         return _columns(content, int(path.suffix[1]))
-    return _table(content, TABLES[path.suffix]) if path.suffix in TABLES else _json(content)
+    kind = kind_of(path)
+    return _table(*separated(kind, content)) if kind in TABLES else _json(content)
 
 
 def _lines(content: str) -> list[str]:
@@ -73,7 +75,7 @@ def _columns(content: str, first: int) -> Iterator[Labelled]:
             yield each, first if place == 0 else 1 - first
 
 
-def _table(content: str, delimiter: str) -> Iterator[Labelled]:
+def _table(delimiter: str, content: str) -> Iterator[Labelled]:
     if delimiter == "\t":  # published ones do not quote: a quotation mark is text
         rows = [line.split(delimiter) for line in _lines(content)]
     else:

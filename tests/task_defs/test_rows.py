@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import task_defs
 from harness.measuring import local_data
 from task_defs.behavior_shift.utils import texts
 from task_defs.choices.utils import process_results
-from task_defs.files import Unreadable
+from task_defs.files import Unreadable, read_text
+from task_defs.pairs import rows_of
 from task_defs.rows import Row, fields_of, read_rows
 
 PAIRS = [(f"ask {i}", f"reply {i}") for i in range(40)]
@@ -41,6 +44,13 @@ def write(path: Path, text: str) -> Path:
         ("a.csv", "a,b,c\nd,e,f\n", "3,1", [Row("c", ("a",), ()), Row("f", ("d",), ())]),
         ("a.jsonl", '{"q": "a", "y": " b", "n": " c"}\n', "q,y,n", [Row("a", ("b",), ("c",))]),
         ("a.json", '[{"q": "a", "y": ["b", "c", "b"]}]', "q,y", [Row("a", ("b", "c"), ())]),
+        ("a.csv", "q;a\n\"x; y, z\";b, c\n", "q,a", [Row("x; y, z", ("b, c",), ())]),
+        ("a.csv", "q, or not|a\nx|b, c, d\n", "q\x2a,a", [Row("x", ("b, c, d",), ())]),
+        ("a.csv", "q\ta\nx, y\tz\n", None, [Row("x, y", ("z",), ())]),
+        ("a.csv", "\ufeffsep=;\r\nq;a\r\n\"x\n y\";z\r\n", None, [Row("x\n y", ("z",), ())]),
+        ("a.csv", " q ,a;b\nx;y,z\n", "q,a;b", [Row("x;y", ("z",), ())]),
+        ("a.json", '{"name": "n", "examples": [{"q": "a", "y": "b"}]}', "q,y",
+         [Row("a", ("b",), ())]),
         ("a.json", "\ufeff" + '{"input": "a\\tb", "output": "\u2028c"}', None,
          [Row("a\tb", ("c",), ())]),
     ],
@@ -61,6 +71,10 @@ def test_what_is_read(
         ("a.jsonl", '{"q": "a", "y": "b"}', "q,y,n", "line 1: expected texts in q, y, n"),
         ("a.jsonl", '{"q": "a", "y": 3}', "q,y", "line 1: expected texts"),
         ("a.jsonl", "[1]", "q,y", "item 1: expected texts"),
+        ("a.csv", "q;a\nx;y;z\n", "q,a", "line 2: 3 cells, expected 2"),
+        ("a.csv", "q;a\nx;y,z\nu;v;w\n", "q,a", "line 3: 3 cells, expected 2"),
+        ("a.jsonl", '{"q": "a", "y": "b"}', None, "or say which to take: FILE:INPUT,OUTPUT"),
+        ("a.json", '{"one": [{"q": "a"}], "two": [{"q": "b"}]}', "q,y", "line 1: expected texts"),
         ("a.jsonl", "{}", "q", "fields 'q': expected INPUT,OUTPUT"),
         ("a.jsonl", "{}", "a,b,c,d", "expected INPUT,OUTPUT or INPUT,OUTPUT,WRONG"),
         ("a.csv", "", None, "the file is empty"),
@@ -74,6 +88,46 @@ def test_what_cannot_be_read(
         read_rows(write(tmp_path / name, text), fields)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.csv.gz", "a.json.gz", "a.parquet"])
+def test_compressed_and_parquet_files_hold_what_plain_ones_do(tmp_path: Path, name: str) -> None:
+    frame = pd.DataFrame(PAIRS, columns=["question", "answer"])
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        frame.to_parquet(path)
+    elif ".csv" in name:
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_json(path, orient="records", lines=".jsonl" in name)
+    plain = write(tmp_path / "plain.csv", frame.to_csv(index=False))
+    assert read_rows(path, "question,answer") == read_rows(plain, "question,answer")
+    assert task_defs.given(str(path)).name == "a"
+    if not name.endswith("parquet"):
+        assert list(local_data.read(path)[""]) == list(local_data.read(plain)[""])
+
+
+def test_files_that_are_no_text(tmp_path: Path) -> None:
+    endless = gzip.compress(bytes(2**20))
+    for name, content, said in (
+        ("a.xlsx", b"PK\x03\x04\x00\xff", "not a text file; expected objects with q,a, as JSON"),
+        ("a.parquet", b"PAR1 and no more", "cannot be read as parquet"),
+        ("a.jsonl.gz", b"{}", "not a gzip file"),
+        ("a.jsonl.gz", endless[:-20], "not a whole gzip file"),
+        ("a.csv", "q,a\n\u00e9,b".encode("utf-16"), "not UTF-8 text; save it as UTF-8"),
+        ("a.csv", "q,a\n\u00e9,b".encode("latin-1"), "line 2: not UTF-8 text; save it as UTF-8"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(task_defs.BadPairs) as caught:
+            rows_of(tmp_path / name, "q,a")
+        assert said in str(caught.value)
+        assert "\n" not in str(caught.value)
+    (tmp_path / "b.txt.gz").write_bytes(endless + endless)
+    assert len(read_text(tmp_path / "b.txt.gz")) == 2**21
+    with pytest.raises(Unreadable, match="more than 1048576 bytes when decompressed"):
+        read_text(tmp_path / "b.txt.gz", 2**20)
+    with pytest.raises(task_defs.BadPairs, match="a folder, expected a file"):
+        task_defs.given(str(tmp_path))
 
 
 def test_names_and_fields_of_what_is_given(tmp_path: Path) -> None:

@@ -79,6 +79,13 @@ def test_plain_text_has_the_name_that_a_task_uses(
     assert all(list(found[name]) == ["one", "two"] for name in fields)
 
 
+@pytest.mark.parametrize("sign", [",", ";", "|", "\t"])
+def test_tables_whatever_stands_between_cells(tmp_path: Path, sign: str) -> None:
+    rows = [{"q": f"what; is, {i} | really\n?", "label": i} for i in range(3)]
+    pd.DataFrame(rows).to_csv(tmp_path / "own.csv", sep=sign, index=False)
+    assert list(read(tmp_path / "own.csv")[""]) == rows
+
+
 def test_a_folder_holds_a_file_for_each_split(tmp_path: Path) -> None:
     for name in ("train-400.jsonl", "dev.jsonl", "test.jsonl"):
         _write(tmp_path / name, json.dumps({"name": name}))
@@ -146,6 +153,9 @@ def test_mistakes_are_said_in_one_line(tmp_path: Path) -> None:
         "lines.jsonl": ('{"a": 1}\n{"a": ', "line 2"),
         "mixed.json": ('[{"a": 1}, {"a": "x"}]', "cannot be read"),
         "empty.json": ("", "expected objects"),
+        "long.csv": ("a,b\n1,2,3\n4,5,6", "line 2: 3 cells, expected 2"),
+        "short.csv": ("a;b\n1;2\n4", "line 3: 1 cells, expected 2"),
+        "columns.json": ('{"a": {"0": 1}, "b": {"0": 2}}', "columns; expected rows"),
         "notes.docx": ("text", "unknown kind"),
         "blank.txt": ("\n \n", "expected lines"),
         "short.parquet": ("PAR1", "cannot be read"),

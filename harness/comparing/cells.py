@@ -49,15 +49,27 @@ class Cell:
         """The measurements that are not yet on disk."""
         return [spec for spec in self.specs if not recorded(spec, out)]
 
-    def run(self, tuner: Tuner, out: Path, now: Now = lambda _: None) -> None:
+    def run(
+        self, tuner: Tuner, out: Path, now: Now = lambda _: None, *, anew: bool = False
+    ) -> None:
         """Do what is missing; a task that cannot be steered does not keep the others.
+
+        Args:
+            tuner: The model, its tasks, and what chooses vectors.
+            out: Folder of the records.
+            now: Told what is being worked on.
+            anew: A process died in this cell, perhaps between two records: the whole pass is made
+                again, for what is missing to come out of the batches that it would have come from.
 
         Raises:
             UsageError: the reasons, task by task.
         """
         ready, reasons = [], []
+        asked = self.missing(out)
+        if asked and anew and self.kind == "measuring":
+            asked = list(self.specs)
         with tuner.remembering():
-            for spec in self.missing(out):
+            for spec in asked:
                 now(f"{spec.task} {spec.arm.name}, seed {spec.seed}")
                 try:
                     if spec.arm.method:
@@ -75,8 +87,10 @@ class Cell:
 def _measure(tuner: Tuner, specs: Sequence[RunSpec], out: Path) -> list[str]:
     """Measure in one pass, or one after the other where a task breaks it; reasons of those."""
     try:
-        for record in evaluate(tuner, specs):
-            record.save(out)
+        records = evaluate(tuner, specs)
+        for spec, record in zip(specs, records, strict=True):
+            if not recorded(spec, out):
+                record.save(out)
     except ValueError as problem:
         if len(specs) == 1:
             return [f"{specs[0].asked} {specs[0].arm.name}: {one_line(problem)}"]

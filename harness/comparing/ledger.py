@@ -74,7 +74,7 @@ class Ledger:
 
     @contextmanager
     def running(self, cell: Cell) -> Iterator[None]:
-        """Note that a cell is being worked on by this process."""
+        """Note that this process works on a cell; the note outlives an interruption."""
         path = self.out / CELLS / f"{cell.id}.running"
         path.parent.mkdir(parents=True, exist_ok=True)
         since = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -82,8 +82,14 @@ class Ledger:
         write_atomically(path, dump(where) + "\n")
         try:
             yield
-        finally:
+        except Exception:
             path.unlink(missing_ok=True)
+            raise
+        path.unlink(missing_ok=True)
+
+    def begun(self, cell: Cell) -> bool:
+        """Whether a process began a cell and did not end it."""
+        return (self.out / CELLS / f"{cell.id}.running").exists()
 
     def failed(self, cell: Cell, reason: str) -> None:
         """Note why a cell could not be done."""

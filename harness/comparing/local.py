@@ -64,9 +64,10 @@ class Local:
 def run_cell(cell: Cell, tuner: Tuner, out: Path, progress: Progress | None) -> str | None:
     """Run one cell in this process; the reason if it cannot be done."""
     ledger = Ledger(out)
+    anew = ledger.begun(cell)
     try:
         with ledger.running(cell), perhaps_users_code(cell.name, UserCodeFailed):
-            cell.run(tuner, out, progress.now if progress else lambda _: None)
+            cell.run(tuner, out, progress.now if progress else lambda _: None, anew=anew)
     except ValueError as problem:
         return one_line(problem)
     ledger.finished(cell)

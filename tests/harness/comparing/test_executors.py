@@ -11,6 +11,7 @@ import steering.method
 from harness.cli import main
 from harness.comparing import on_ray
 from harness.comparing.ledger import CELLS, PLAN, Ledger
+from reports import Record
 from reports.record import load_all
 
 BROKEN = """
@@ -59,6 +60,36 @@ def test_a_cell_that_fails_is_said_and_the_others_go_on(
     shown = capsys.readouterr().out
     assert "failed: measuring broken, seed 0" in shown
     assert "2 of 3" in shown
+
+
+def test_a_pass_that_ended_between_two_records_is_made_whole_again(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of the missing tasks alone would be others: three passes over six documents."""
+    other = tmp_path / "other-pairs.json"
+    other.write_text(json.dumps([{"input": f"in {i}", "output": f"o{i}"} for i in range(40)]))
+    more = ["--data", str(other), "--arms", "zero_shot,icv", "--batch_size", "2"]
+    whole = [*command, *more, "-o", str(tmp_path / "whole")]
+    assert main(whole) == 0
+    saved, save = list[str](), Record.save
+
+    def once(record: Record, root: Path) -> Path:
+        if record.arm == "icv" and "icv" in saved:
+            raise KeyboardInterrupt
+        saved.append(record.arm)
+        return save(record, root)
+
+    monkeypatch.setattr(Record, "save", once)
+    assert main([*command, *more]) == 130
+    monkeypatch.setattr(Record, "save", save)
+    assert main([*command, *more]) == 0
+    assert main([*command, *more]) == 0
+    first, second = (
+        {r.run_id: (r.proof, r.metrics, r.samples) for r in load_all(tmp_path / name)}
+        for name in ("whole", "out")
+    )
+    assert first == second
+    assert {proof["calls"] for proof, _, _ in first.values() if proof} == {3}
 
 
 def test_status_knows_what_runs_and_what_is_left(command: list[str], tmp_path: Path) -> None:

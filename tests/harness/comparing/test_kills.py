@@ -44,7 +44,7 @@ def command(
 def found(out: Path) -> dict[str, Any]:
     """What a comparison says, without what time it took."""
     records = {
-        record.run_id: [record.spec, record.samples, record.metrics, record.headline]
+        record.run_id: [record.spec, record.samples, record.metrics, record.headline, record.proof]
         for record in load_all(out)
     }
     trials = [

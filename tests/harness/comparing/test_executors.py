@@ -65,10 +65,12 @@ def test_a_cell_that_fails_is_said_and_the_others_go_on(
 def test_a_pass_that_ended_between_two_records_is_made_whole_again(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Batches of the missing tasks alone would be others: three passes over six documents."""
-    other = tmp_path / "other-pairs.json"
-    other.write_text(json.dumps([{"input": f"in {i}", "output": f"o{i}"} for i in range(40)]))
-    more = ["--data", str(other), "--arms", "zero_shot,icv", "--batch_size", "2"]
+    """Three short and three long questions alternate in batches of three; alone they make one."""
+    for name, word in (("tiny", "a"), ("other", "b")):
+        pairs = [{"input": word * i, "output": "yes"} for i in range(1, 41)]
+        (tmp_path / f"{name}-pairs.json").write_text(json.dumps(pairs))
+    other = ["--data", str(tmp_path / "other-pairs.json")]
+    more = [*other, "--arms", "zero_shot,icv", "--batch_size", "3"]
     whole = [*command, *more, "-o", str(tmp_path / "whole")]
     assert main(whole) == 0
     saved, save = list[str](), Record.save
@@ -89,7 +91,7 @@ def test_a_pass_that_ended_between_two_records_is_made_whole_again(
         for name in ("whole", "out")
     )
     assert first == second
-    assert {proof["calls"] for proof, _, _ in first.values() if proof} == {3}
+    assert {proof["calls"] for proof, _, _ in first.values() if proof} == {3}  # the proof's own
 
 
 def test_status_knows_what_runs_and_what_is_left(command: list[str], tmp_path: Path) -> None:

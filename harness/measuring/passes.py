@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lm_eval.evaluator import evaluate
 
+from harness.measuring import jackknife
 from harness.measuring.library import asked_together, words_of
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def ask(
             prepare(lm, tasks[name], limit=limit, wording=wordings[name])
         lm.encoding.forget()
         started = time.perf_counter()
-        with lm.steer_for(names, own), asked_together(names):
+        with lm.steer_for(names, own), asked_together(names), jackknife.errors():
             results: Any = evaluate(
                 lm,
                 {"tasks": {name: tasks[name] for name in names}, "groups": {}, "group_map": {}},

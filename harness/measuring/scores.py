@@ -10,10 +10,12 @@ their spread its sampling error. Paired differences and intervals then hold for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.api.metrics import mean
+
+from harness.measuring.jackknife import spread
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
@@ -74,20 +76,3 @@ def numbers(task: ConfigurableTask, documents: Sequence[Raw]) -> list[dict[str, 
         for i, value in zip(places, values, strict=True):
             found[i][name] = value
     return found
-
-
-def spread(values: Sequence[Any], aggregate: Callable[[Sequence[Any]], float]) -> list[float]:
-    """Values whose mean is the aggregate, one per document.
-
-    Args:
-        values: What the task says of each document: numbers, or what the aggregate needs.
-        aggregate: All documents' values -> the metric.
-    """
-    if aggregate is mean:
-        return [float(value) for value in values]
-    whole, n = float(aggregate(values)), len(values)
-    if n < 2:
-        return [whole] * n
-    without = [float(aggregate([*values[:i], *values[i + 1 :]])) for i in range(n)]
-    middle = sum(without) / n
-    return [whole + (n - 1) * (middle - each) for each in without]

@@ -14,7 +14,6 @@ from lm_eval.tasks import TaskManager
 from harness.errors import UsageError
 from harness.lm.adapter import SteeredLM
 from harness.lm.loading import load
-from harness.measuring.scores import spread
 from harness.measuring.session import Session
 from harness.measuring.sources import Sources
 from harness.measuring.spec import Arm
@@ -190,20 +189,6 @@ def test_tuning_uses_exactly_the_headline(session: Session, name: str) -> None:
     measured = session.measure({name: task}, {name: fitted})[name]
     assert np.mean(outcome.scores) == pytest.approx(measured.metrics[metric].value)
     assert outcome.scores == pytest.approx([each[metric] for each in measured.documents])
-
-
-def test_the_jackknife_gives_the_aggregate_and_its_error() -> None:
-    values = np.random.default_rng(0).normal(3, 1, size=40)
-
-    def root_mean_square(items: Any) -> float:
-        return float(np.sqrt(np.mean(np.square(items))))
-
-    found = spread(list(values), root_mean_square)
-    whole = root_mean_square(values)
-    assert np.mean(found) == pytest.approx(whole)
-    by_hand = np.std(values**2, ddof=1) / (2 * whole) / np.sqrt(40)  # the delta method
-    assert np.std(found, ddof=1) / np.sqrt(40) == pytest.approx(by_hand, rel=0.05)
-    assert spread([2.0], root_mean_square) == [2.0]
 
 
 def test_documents_are_written_once_with_every_filter(session: Session) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from reports.comparison import Comparison
 from reports.judging import judge_warnings
@@ -60,29 +60,50 @@ def unfit(counted: Mapping[str, int] | None) -> list[tuple[str, int, int | str]]
 
 
 def facts(comparison: Comparison) -> dict[str, str]:
-    """What else must be known to repeat the numbers."""
-    last = comparison.records[-1]
-    spec, provenance = last.spec, last.provenance
-    versions = provenance.get("versions") or {}
-    host = provenance.get("host") or {}
-    arguments = ",".join(f"{k}={v}" for k, v in (spec.get("model_args") or {}).items())
+    """What else must be known to repeat the numbers: of every record, where they differ."""
+    dates = [str(record.provenance.get("date")) for record in comparison.records]
     found = {
-        "model": f"{spec['model']} {arguments}".strip(),
-        "model hash": str(spec["model_hash"]),
+        "model": _each(comparison, _model),
+        "model hash": _each(comparison, lambda r: r.spec["model_hash"]),
         "asked": _asked(comparison),
-        "system prompt": str(spec.get("system_instruction")),
+        "system prompt": _each(comparison, lambda r: r.spec.get("system_instruction")),
         "seeds": ", ".join(sorted({str(r.spec["seed"]) for r in comparison.records})),
         "protocol": _protocol(comparison),
         "tuning": _tuning(comparison),
-        "versions": ", ".join(f"{name} {value}" for name, value in versions.items() if value),
-        "python": str(provenance.get("python")),
-        "commit": f"{provenance.get('commit') or 'not from a checkout'}"
-        f"{' (with uncommitted changes)' if provenance.get('dirty') else ''}",
-        "host": f"{host.get('system')} {host.get('machine')}, {host.get('cores')} cores",
-        "measured": f"{comparison.records[0].provenance.get('date')} to {provenance.get('date')}",
-        "command": str(provenance.get("command")),
+        "versions": _each(comparison, _versions),
+        "python": _each(comparison, lambda r: r.provenance.get("python")),
+        "commit": _each(comparison, _commit),
+        "host": _each(comparison, _host),
+        "measured": f"{min(dates)} to {max(dates)}",
+        "command": _each(comparison, lambda r: r.provenance.get("command")),
     }
-    return {name: value for name, value in found.items() if value and value != "None"}
+    return {name: value for name, value in found.items() if value}
+
+
+def _each(comparison: Comparison, value: Callable[[Record], object]) -> str:
+    """The distinct values of all records, in the records' order."""
+    values = [value(record) for record in comparison.records]
+    return "; ".join(dict.fromkeys(str(v) for v in values if v is not None))
+
+
+def _model(record: Record) -> str:
+    arguments = ",".join(f"{k}={v}" for k, v in (record.spec.get("model_args") or {}).items())
+    return f"{record.spec['model']} {arguments}".strip()
+
+
+def _versions(record: Record) -> str:
+    versions = record.provenance.get("versions") or {}
+    return ", ".join(f"{name} {value}" for name, value in versions.items() if value)
+
+
+def _commit(record: Record) -> str:
+    commit = record.provenance.get("commit") or "not from a checkout"
+    return f"{commit}{' (with uncommitted changes)' if record.provenance.get('dirty') else ''}"
+
+
+def _host(record: Record) -> str:
+    host = record.provenance.get("host") or {}
+    return f"{host.get('system')} {host.get('machine')}, {host.get('cores')} cores"
 
 
 def _protocol(comparison: Comparison) -> str:
@@ -91,10 +112,16 @@ def _protocol(comparison: Comparison) -> str:
 
 
 def _tuning(comparison: Comparison) -> str:
-    most = max(int(record.spec["budget"]) for record in comparison.records)
-    if not most:
+    budgets: dict[int, dict[str, list[str]]] = {}
+    for suite, tasks in comparison.suites.items():
+        for task in tasks:
+            own = {int(r.spec["budget"]) for r in comparison.records if r.spec["task"] == task}
+            for budget in sorted(own - {0}):
+                budgets.setdefault(budget, {}).setdefault(suite, []).append(task)
+    if not budgets:
         return "nothing was searched"
-    return f"{most} configurations of each method per task, chosen on the validation split"
+    told = ", ".join(f"{n} ({_tasks(comparison, found)})" for n, found in budgets.items())
+    return f"configurations of each method per task, chosen on the validation split: {told}"
 
 
 def _asked(comparison: Comparison) -> str:

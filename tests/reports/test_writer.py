@@ -7,12 +7,14 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from reports.comparison import Comparison
+from reports.facts import facts
 from reports.plots import FIGURES, draw
 from reports.timing import BadTimings, timing_table
 from reports.writer import Paths, tables, write
@@ -166,3 +168,18 @@ def test_a_report_survives_values_that_are_no_numbers(tmp_path: Path) -> None:
                 one.samples[0][name] = None
     text = write(tmp_path, records).markdown.read_text(encoding="utf-8")
     assert "nan" not in text
+
+
+def test_what_differs_between_records_is_told_of_each() -> None:
+    """A folder may hold what several commands measured, and suites have budgets of their own."""
+    first = record("antonym", "fv", budget=192)
+    second = record("formality", "icv", suite="behavior_shift", budget=24)
+    made = [
+        replace(r, provenance={**r.provenance, "commit": commit, "command": f"steergauge {commit}"})
+        for r, commit in ((first, "aaa"), (second, "bbb"))
+    ]
+    told = facts(Comparison(made))
+    assert told["commit"] == "aaa; bbb"
+    assert told["command"] == "steergauge aaa; steergauge bbb"
+    assert told["tuning"].endswith("192 (precision), 24 (behavior_shift)")
+    assert facts(Comparison(made[:1]))["commit"] == "aaa"

@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if users_call(leaving) is None:
                 raise  # the parser's, with its code
             return _say(f"a file of yours ends the program: {said(leaving)}", USAGE)
-        except Exception as problem:
+        except BaseException as problem:  # a user's code may raise any kind
             if interrupted:  # an import that Ctrl-C cut short raises what it likes
                 return _say(STOPPED, INTERRUPTED)
             return _explain(problem)
@@ -137,7 +137,7 @@ def _interruptible() -> Iterator[list[bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _explain(problem: Exception) -> int:
+def _explain(problem: BaseException) -> int:
     """Say a mistake in one line; show one of ours with all that helps to find it."""
     from task_defs.guard import said, users_call
 
@@ -151,7 +151,7 @@ def _explain(problem: Exception) -> int:
     return _say(line, USAGE)
 
 
-def _mistake(problem: Exception) -> str | None:
+def _mistake(problem: BaseException) -> str | None:
     """What the user can mend, in one line; None for what only we can."""
     from task_defs.guard import is_own, users_call
 

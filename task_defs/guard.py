@@ -1,10 +1,13 @@
 """Where the code of others failed, in one line."""
 
+import os
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOMS = ("harness", "reports", "steering", "task_defs")
 OWN = [Path(__file__).resolve().parent.parent / room for room in ROOMS]
@@ -23,7 +26,8 @@ def users_code(what: str, mistake: type[ValueError]) -> Iterator[None]:
         mistake: The error to raise; our own errors and Ctrl-C pass as they are.
     """
     try:
-        yield
+        with process_kept():
+            yield
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as problem:
@@ -33,10 +37,45 @@ def users_code(what: str, mistake: type[ValueError]) -> Iterator[None]:
 
 
 @contextmanager
+def process_kept() -> Iterator[None]:
+    """Put back what belongs to the whole process: its folder, its streams, torch's defaults.
+
+    What comes later would be written elsewhere, or be computed in another type, without a word.
+    """
+    streams, folder, kept = (sys.stdout, sys.stderr), _folder(), _defaults()
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        if folder is not None and folder != _folder():
+            os.chdir(folder)
+        if (torch := sys.modules.get("torch")) is not None and kept != _defaults():
+            dtype, device, grad = kept or (torch.float32, torch.device("cpu"), True)
+            torch.set_default_dtype(dtype)
+            torch.set_default_device(None if device.type == "cpu" else device)
+            torch.set_grad_enabled(grad)
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it is gone
+        return None
+
+
+def _defaults() -> tuple[Any, Any, bool] | None:
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return None
+    return torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()
+
+
+@contextmanager
 def perhaps_users_code(what: str, mistake: type[ValueError]) -> Iterator[None]:
     """Do what `users_code` does for errors that passed a user's file; others are not his."""
     try:
-        yield
+        with process_kept():
+            yield
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as problem:

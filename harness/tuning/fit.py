@@ -122,7 +122,7 @@ class Fitter:
         if file := getattr(module, "__file__", None):
             belongs_to_user(Path(file))
         what = f"{method.name}.fit on {examples.name}"
-        with untouched(self.model, what), users_code(what, UserCodeFailed):
+        with untouched(self.model, what, self.tokenizer), users_code(what, UserCodeFailed):
             vector: Any = method.fit(self.model, self.tokenizer, examples)
         if not isinstance(vector, SteeringVector):
             raise UserCodeFailed(

@@ -114,6 +114,7 @@ def test_options_that_cannot_be(words: str, capsys: pytest.CaptureFixture[str]) 
         ("1 / 0", "ZeroDivisionError"),
         ("import nowhere_at_all", "ModuleNotFoundError"),
         ("raise BaseException('x')", "BaseException: x"),
+        ("raise GeneratorExit('x')", "GeneratorExit: x"),
         (METHOD.format(name="A", label="a@b", body="pass"), "expected up to 60 letters"),
         (METHOD.format(name="FunctionVector", label="fv", body="pass"), "'fv' is taken"),
         (METHOD.format(name="InContextVector", label="icv", body="pass"), "'icv' is taken"),

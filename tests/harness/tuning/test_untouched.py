@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn import Linear, Parameter, Sequential
+from torch.nn import BatchNorm1d, Linear, Parameter, Sequential
 
 from harness.cli import main
 from harness.errors import ModelChanged
+from harness.lm.loading import load
 from harness.tuning.untouched import untouched
 from reports.record import load_all
 from tests.harness.test_exit_codes import METHOD, PAIRS
@@ -42,9 +43,30 @@ def longer(model: Any) -> None:
     model.append(Linear(4, 4))
 
 
-@pytest.mark.parametrize("change", [scaled, behind_its_back, replaced, hooked, trained, longer])
+def in_one_place(model: Any) -> None:
+    model[1].weight.data[1, 2] += 1e-2
+
+
+def a_buffer(model: Any) -> None:
+    model[2].running_mean.add_(1)
+
+
+def a_setting(model: Any) -> None:
+    model[2].eps = 1.0
+
+
+def another_forward(model: Any) -> None:
+    inner = model[0].forward
+    model[0].forward = lambda x: 2 * inner(x)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [scaled, behind_its_back, replaced, hooked, trained, longer, in_one_place, a_buffer, a_setting,
+     another_forward],
+)  # fmt: skip
 def test_every_trace_is_seen(change: Callable[[Any], None]) -> None:
-    model = Sequential(Linear(4, 4), Linear(4, 4)).eval()
+    model = Sequential(Linear(4, 4), Linear(4, 4), BatchNorm1d(4)).eval()
     with (
         pytest.raises(ModelChanged, match="fit changed the model") as caught,
         untouched(model, "fit"),
@@ -54,11 +76,40 @@ def test_every_trace_is_seen(change: Callable[[Any], None]) -> None:
 
 
 def test_what_is_undone_is_no_change() -> None:
-    model = Sequential(Linear(4, 4), Linear(4, 4)).eval()
+    model = Sequential(Linear(4, 4), Linear(4, 4), BatchNorm1d(4)).eval()
     with untouched(model, "fit"):
         handle = model[0].register_forward_hook(lambda *_: None)
         model(torch.ones(1, 4)).sum().backward()
         handle.remove()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda lm: setattr(lm.model.config, "use_cache", False),
+     lambda lm: lm.model.set_attn_implementation("eager"),
+     lambda lm: setattr(lm.model.generation_config, "repetition_penalty", 2.0),
+     lambda lm: setattr(lm.tokenizer, "chat_template", "x"),
+     lambda lm: lm.tokenizer.add_tokens(["colour"])],
+    ids=["config", "attention", "generation", "template", "vocabulary"],
+)  # fmt: skip
+def test_what_stands_beside_the_weights_is_seen(
+    checkpoint: Path, change: Callable[[Any], None]
+) -> None:
+    lm = load("hf", {"pretrained": str(checkpoint), "dtype": "float32"})
+    with (
+        pytest.raises(ModelChanged, match="fit changed the model"),
+        untouched(lm.model, "fit", lm.tokenizer),
+    ):
+        change(lm)
+
+
+def test_how_a_tokenizer_pads_is_put_back(checkpoint: Path) -> None:
+    lm = load("hf", {"pretrained": str(checkpoint), "dtype": "float32"})
+    before = lm.tokenizer.padding_side, lm.tokenizer.pad_token
+    with untouched(lm.model, "fit", lm.tokenizer):
+        lm.tokenizer.pad_token = lm.tokenizer.eos_token
+        lm.tokenizer.padding_side = {"left": "right", "right": "left"}[before[0]]
+    assert (lm.tokenizer.padding_side, lm.tokenizer.pad_token) == before
 
 
 def test_a_comparison_ends_there(

@@ -56,9 +56,9 @@ def process_kept() -> Iterator[None]:
             torch.set_grad_enabled(grad)
 
 
-def _folder() -> str | None:
+def _folder() -> Path | None:
     try:
-        return os.getcwd()
+        return Path.cwd()
     except OSError:  # it is gone
         return None
 

@@ -88,9 +88,5 @@ def _words(tokenizer: Any) -> dict[str, Any]:
     if tokenizer is None:
         return {}
     named = ("chat_template", "bos_token", "eos_token", "add_bos_token")
-    return {
-        "its tokenizer": (
-            len(tokenizer),
-            *(str(getattr(tokenizer, name, None)) for name in named),
-        )  # fmt: skip
-    }
+    said = [str(getattr(tokenizer, name, None)) for name in named]
+    return {"its tokenizer": (len(tokenizer), said)}

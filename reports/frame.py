@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from reports.identity import model_names, place
 from reports.record import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = (
     "model", "suite", "task", "side", "arm", "seed", "metric", "headline", "value", "stderr", "n",
@@ -17,6 +19,8 @@ COLUMNS = (
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row per measurement, sorted; missing values are NaN."""
+    import pandas as pd  # half a second that only a table should pay
+
     every = list(records)
     names = model_names(every)
     rows = [

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtr, ndtri
 
 Array = NDArray[np.float64]
 DRAWS = 10_000
@@ -99,10 +99,10 @@ def interval(
     total /= len(groups)
     # ties count half: the bootstrap distribution of 0/1 differences is discrete
     below = np.mean(total < estimate - 1e-12) + 0.5 * np.mean(np.abs(total - estimate) <= 1e-12)
-    bias = stats.norm.ppf(np.clip(below, 1 / draws, 1 - 1 / draws))
+    bias = ndtri(np.clip(below, 1 / draws, 1 - 1 / draws))
     acceleration = (influence**3).sum() / (6 * (influence**2).sum() ** 1.5)
-    z = bias + stats.norm.ppf([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    shares = stats.norm.cdf(bias + z / (1 - acceleration * z))
+    z = bias + ndtri([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    shares = ndtr(bias + z / (1 - acceleration * z))
     low, high = np.quantile(total, shares)
     return float(low), float(high)
 
@@ -112,7 +112,9 @@ def mcnemar(differences: Array) -> float:
     up, down = int((differences > 0).sum()), int((differences < 0).sum())
     if up + down == 0:
         return 1.0
-    flips = stats.binom(up + down, 0.5)
+    from scipy.stats import binom  # a second that only a table should pay
+
+    flips = binom(up + down, 0.5)
     return float(min(1.0, 2 * flips.cdf(min(up, down)) - flips.pmf(min(up, down))))
 
 
@@ -148,13 +150,15 @@ def standard_error(groups: Sequence[Array]) -> float:
 
 def detectable(groups: Sequence[Array], power: float = 0.8) -> float:
     """The smallest true mean difference that a two-sided 5 % test finds with the given power."""
-    quantiles = stats.norm.ppf((1 + LEVEL) / 2) + stats.norm.ppf(power)
+    quantiles = ndtri((1 + LEVEL) / 2) + ndtri(power)
     return float(quantiles) * standard_error(groups)
 
 
 def steerability(coefficients: Sequence[float], scores: Sequence[float]) -> float:
     """Slope of the score over the coefficient, by least squares."""
-    return float(stats.linregress(coefficients, scores).slope)
+    from scipy.stats import linregress
+
+    return float(linregress(coefficients, scores).slope)
 
 
 def variance_parts(values: Array) -> tuple[float, float]:

@@ -163,3 +163,20 @@ def test_a_document_without_a_number_is_no_test_and_spoils_no_other() -> None:
     adjusted = holm([0.04, math.nan, 0.01])
     assert [adjusted[0], adjusted[2]] == holm([0.04, 0.01])
     assert math.isnan(adjusted[1])
+
+
+@pytest.mark.parametrize("draws", [1, 64, 1000])
+def test_draws_in_blocks_are_those_of_one_draw(draws: int) -> None:
+    groups = [rng(i).normal(0.1, 1, size=30 + i) for i in range(2)]
+    once = rng(1)
+    moved = [(once.integers(2, size=(draws, len(g))) * 2 - 1) @ (g / (2 * len(g))) for g in groups]
+    reached = np.abs(np.sum(moved, axis=0)) >= abs(np.mean([g.mean() for g in groups]))
+    found = sign_flip(groups, draws=draws, rng=rng(1))
+    assert found == pytest.approx((reached.sum() + 1) / (draws + 1))
+
+
+def test_equal_differences_are_resampled_once() -> None:
+    groups = [rng(3).normal(size=50)]
+    assert compare(groups) is compare([groups[0].copy()])
+    assert compare(groups, seed=1) is not compare(groups)
+    assert compare([-groups[0]]).value == -compare(groups).value

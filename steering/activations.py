@@ -10,7 +10,7 @@ from torch import Tensor
 
 from steering.errors import BadExamples, NotFinite, UnsupportedModel
 from steering.hooks import capture
-from steering.memo import recall
+from steering.memo import reader, recall
 from steering.sites import resolve
 from steering.tokens import prompt_ids, require_room
 from steering.tracing import input_device
@@ -114,7 +114,7 @@ def last_token_hidden_states(
         sequences = prompt_ids(tokenizer, texts, bos=bos)
         return _captured(model, sequences, batch_size, _last(last_k), layers=layers)
 
-    return recall(("hidden", id(model), tuple(texts), last_k, bos), compute)
+    return recall(("hidden", reader(model, tokenizer), tuple(texts), last_k, bos), compute)
 
 
 Span = tuple[int, int]
@@ -170,7 +170,7 @@ def token_states(
         return found.transpose(1, 2)
 
     key = tuple(map(tuple, sequences)), tuple(map(tuple, spans))
-    return recall(("tokens", id(model), site, *key), compute)
+    return recall(("tokens", reader(model), site, *key), compute)
 
 
 def largest_projection(
@@ -258,7 +258,7 @@ def ends(
         found = _captured(model, sequences, BATCH, _last(1), site=site, layers=layers)
         return found.transpose(0, 1)
 
-    return recall(("ends", id(model), site, tuple(prompts), bos), compute)
+    return recall(("ends", reader(model, tokenizer), site, tuple(prompts), bos), compute)
 
 
 def mean_head_activations(
@@ -294,4 +294,4 @@ def mean_head_activations(
             means[layer, :, : own.shape[1]] = own
         return means
 
-    return recall(("heads", id(model), tuple(prompts), bos), compute)
+    return recall(("heads", reader(model, tokenizer), tuple(prompts), bos), compute)

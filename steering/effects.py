@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from steering.branching import Variant, answer_log_probs, patched_log_probs
 from steering.errors import BadExamples, NotFinite
 from steering.hooks import Change, changing
-from steering.memo import recall
+from steering.memo import reader, recall
 from steering.rounding import same_but_for_rounding
 from steering.sites import resolve
 from steering.tokens import Ids, answer_ids, require_room
@@ -110,7 +110,8 @@ def indirect_effects(
         return Effects(values.float(), taken)
 
     digest = hashlib.sha256(means.contiguous().numpy().tobytes()).hexdigest()
-    key = ("effects", id(model), tuple(prompts), tuple(answers), digest, path, target, bos)
+    own = reader(model, tokenizer)
+    key = ("effects", own, tuple(prompts), tuple(answers), digest, path, target, bos)
     return recall(key, compute)
 
 

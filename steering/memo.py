@@ -62,6 +62,17 @@ def memory_bound() -> int | None:
     return memory.bound if memory else None
 
 
+def reader(model: Any, tokenizer: Any = None) -> Hashable:
+    """What reads, as part of a key: a model as it is now, its weights and hooks, and a tokenizer.
+
+    What another model at the same place in memory reads is another result, and so is what this one
+    reads after a step of training or under a vector.
+    """
+    hooks = tuple((*m._forward_hooks, *m._forward_pre_hooks) for m in model.modules())
+    versions = tuple(0 if p.is_inference() else p._version for p in model.parameters())
+    return model, tokenizer, versions, hooks
+
+
 def recall(key: Hashable, compute: Callable[[], T]) -> T:
     """Return the remembered result for a key, or compute it (and keep it inside a block).
 

@@ -66,7 +66,7 @@ def _generation(settings: dict[str, Any]) -> Iterator[None]:
     """
     try:
         yield
-    except ValueError as problem:
+    except (ValueError, AssertionError, ImportError) as problem:
         if is_own(problem):
             raise
         own = {key: value for key, value in settings.items() if not isinstance(value, torch.Tensor)}
@@ -135,6 +135,7 @@ class PlainLM(HFLM):  # type: ignore[misc]  # lm-eval is untyped
             settings["do_sample"] = False
         if not settings.get("temperature"):  # HFLM's zero, where nobody named one
             settings.pop("temperature", None)
+        settings["return_dict_in_generate"] = False  # the tokens alone, whatever a model's own says
         keys = [text.draw if isinstance(text, Owned) else str(text) for text in self._asked]
         seed = torch.initial_seed() if self.sampling_seed is None else self.sampling_seed
         stopping = EachRowStops(self.tokenizer, stop, context.shape[1])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from transformers import AutoModelForCausalLM
 
 from steering import get, names, remembering
+from steering.activations import last_token_hidden_states
 from steering.edit import Edit
 from steering.memo import recall
 from steering.probing import logistic
@@ -50,6 +54,36 @@ def test_what_is_recalled_is_computed_once_and_is_the_callers_own() -> None:
             assert torch.equal(found, torch.ones(2))
             found += 1
     assert len(calls) == 1
+
+
+def test_what_is_recalled_is_of_the_model_as_it_is(
+    folder: Path, tokenizer: Any, examples: Examples
+) -> None:
+    def read(model: Any, tokenizer: Any = tokenizer) -> torch.Tensor:
+        return last_token_hidden_states(model, tokenizer, ["one", "two"])
+
+    def fresh() -> Any:
+        return AutoModelForCausalLM.from_pretrained(folder)
+
+    model = fresh()
+    with remembering() as memory:
+        plain = read(model)
+        assert torch.equal(read(model), plain)
+        assert len(memory.results) == 1
+        vector = get("caa")().fit(model, tokenizer, examples)
+        with vector.attached(model):
+            assert not torch.equal(read(model), plain)
+        with torch.no_grad():
+            model.model.layers[0].mlp.down_proj.weight.mul_(2)
+        assert not torch.equal(read(model), plain)
+        for _ in range(3):  # one after the other, perhaps at one place in memory
+            del model
+            model = fresh()
+            assert torch.equal(read(model), plain)
+        other = copy.deepcopy(tokenizer)
+        other.add_tokens(["one", "two"])
+        model.resize_token_embeddings(len(other))
+        assert not torch.equal(read(model, other), plain)
 
 
 def test_probes_of_the_same_states_are_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from lm_eval.api.instance import Instance
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.lm.adapter import SteeredLM
+from harness.lm.arguments import BadArguments
 from harness.lm.sampling import Draws
 from tests.harness.lm.test_vectors import PROMPTS, TASKS, vectors
 
@@ -112,6 +113,24 @@ def test_beams_are_those_of_transformers(alone: SteeredLM, checkpoint: Path) -> 
         whole = model.generate(**own, num_beams=3, max_new_tokens=10, do_sample=False)
         text = tokenizer.decode(whole[0, own["input_ids"].shape[1] :], skip_special_tokens=True)
         assert alone.generate_until([request]) == [text]
+
+
+def test_settings_that_ask_for_more_than_tokens_give_the_same_tokens(alone: SteeredLM) -> None:
+    plain = alone.generate_until(asked({}))
+    assert alone.generate_until(asked({"return_dict_in_generate": True})) == plain
+    own = alone.model.generation_config
+    own.return_dict_in_generate = own.output_scores = True
+    try:
+        assert alone.generate_until(asked({})) == plain
+    finally:
+        own.return_dict_in_generate = own.output_scores = False
+
+
+def test_a_cache_that_this_machine_cannot_have_is_refused(alone: SteeredLM) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("an accelerator that caches can be moved from")
+    with pytest.raises(BadArguments, match="cache_implementation='offloaded'"):
+        alone.generate_until(asked({"cache_implementation": "offloaded"}))
 
 
 @pytest.mark.parametrize("schedule", ["auto:4", "auto:3", "auto"])

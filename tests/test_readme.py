@@ -1,8 +1,10 @@
-"""The README's first table says what the committed report of the same model says."""
+"""Tables of pages say what the committed reports say."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,9 +17,16 @@ def rows(text: str, heading: str) -> dict[str, list[str]]:
     return {row[0]: row for row in cells[: len({row[0] for row in cells})]}
 
 
-def test_figures_are_those_of_the_report() -> None:
-    said = rows((ROOT / "README.md").read_text(), "## What comes out, on a real language model")
-    report = (ROOT / "docs" / "results" / "smollm2" / "report.md").read_text()
+@pytest.mark.parametrize(
+    ("page", "heading", "results"),
+    [
+        ("README.md", "## What comes out, on a real language model", "smollm2"),
+        ("docs/methods.md", "## What each does on a small language model", "methods"),
+    ],
+)
+def test_figures_are_those_of_the_report(page: str, heading: str, results: str) -> None:
+    said = rows((ROOT / page).read_text(), heading)
+    report = (ROOT / "docs" / "results" / results / "report.md").read_text()
     precision, behaviour = rows(report, "### Precision"), rows(report, "### Behaviour shift")
     price = rows(report, "### Behaviour shift: attribute and its price")
     said.pop("arm")

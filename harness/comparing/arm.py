@@ -106,7 +106,7 @@ def _record(
             "classifier": session.judging.facts(task),
             "asked": session.manner.described(spec.asked),
             "unfit": measured.unfit,
-            "documents": session.sources.parts(spec.asked).told,
+            "documents": "" if spec.side else session.sources.parts(spec.asked).told,
             "protocol": session.sources.protocol and session.sources.protocol.described(),
             "by_size": session.sources.by_size(spec.asked, headline),
         },

@@ -11,12 +11,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
 
 Doc = dict[str, Any]
+
+Part: TypeAlias = Literal["tuning", "result", "every"]
+"""Which documents are asked: those to tune on, those that count, or all that lm-eval asks."""
 
 FIT_SHARE, TUNING_SHARE = 0.3, 0.2
 """Of documents that must serve for everything."""

@@ -32,6 +32,7 @@ from steering import resolve
 if TYPE_CHECKING:
     from lm_eval.api.task import ConfigurableTask
 
+    from harness.measuring.parts import Part
     from steering import Examples, SteeringVector
 
 
@@ -88,7 +89,7 @@ class Session:
     def __post_init__(self) -> None:
         self.model_hash = identity(self.lm)
         self.manner = Manner(self.lm, self.sources, self.asking, self._few_shot_score)
-        self._asked: dict[tuple[str, str, int, int], ConfigurableTask] = {}
+        self._asked: dict[tuple[str, str, int, int, Part], ConfigurableTask] = {}
         self._thresholds: dict[str, float] = {}
         self.judging = Judging(self.sources.judges[1:], encoder=self.sources.encoder)
         protocol = self.sources.protocol
@@ -173,7 +174,7 @@ class Session:
             task: What is asked, as its own baseline asks it.
         """
         asked = self.spec(task, Arm(BASELINE, BASELINE))
-        content = f"{asked.task_hash} {asked.frame} {self.manner.wording(task)}"
+        content = f"{asked.task_hash} {asked.frame} {self.manner.wording(task)} every document"
         digest = hashlib.sha256(content.encode()).hexdigest()
         return replace(spec, side=task, side_hash=digest[:12], templates=())
 
@@ -182,9 +183,9 @@ class Session:
         other = self.sources.fitted_on(task)
         return None if other == task else f"{other} {self.sources.fingerprint(other)}"
 
-    def task(self, spec: RunSpec, arm: Arm, split: str = "test") -> ConfigurableTask:
-        """A fresh lm-eval task, prompted as an arm asks, its `split` as the documents asked."""
-        task = self.sources.load(spec.task, "tuning" if split == "validation" else "result")
+    def task(self, spec: RunSpec, arm: Arm, part: Part = "result") -> ConfigurableTask:
+        """A fresh lm-eval task, prompted as an arm asks, its documents those of a part."""
+        task = self.sources.load(spec.task, part)
         prompt(
             task, arm.prompting, seed=spec.seed, shots=spec.shots, chat=spec.chat_template,
             opening=self.opening,
@@ -195,11 +196,11 @@ class Session:
 
     def asked(self, spec: RunSpec) -> ConfigurableTask:
         """The task of a measurement: one object for all arms that share its prompts."""
-        if spec.side is not None:
-            return self.asked(self.spec(spec.side, Arm(BASELINE, BASELINE)))
-        key = (spec.task, spec.arm.prompting, spec.seed, spec.shots)
+        part: Part = "every" if spec.side else "result"  # nothing is tuned on a side task
+        spec = self.spec(spec.side, Arm(BASELINE, BASELINE)) if spec.side else spec
+        key = (spec.task, spec.arm.prompting, spec.seed, spec.shots, part)
         if key not in self._asked:
-            self._asked[key] = self.task(spec, spec.arm)
+            self._asked[key] = self.task(spec, spec.arm, part)
         return self._asked[key]
 
     def headline(self, task: ConfigurableTask, *, own: bool = False) -> tuple[str, bool]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import task_defs
 from harness.errors import UsageError
@@ -26,7 +26,7 @@ from harness.measuring.library import (
     located,
 )
 from harness.measuring.names import Names
-from harness.measuring.parts import Parts, is_of_pairs, own_samples, parts_of
+from harness.measuring.parts import Part, Parts, is_of_pairs, own_samples, parts_of
 from harness.measuring.written import Written
 from harness.protocols import Protocol
 from task_defs import Given, code
@@ -265,9 +265,11 @@ class Sources:
             return guarded(name, lambda: parts_of(task))  # type: ignore[no-any-return]
         return Parts((), task.validation_docs(), None, len(task.eval_docs), "")
 
-    def load(self, name: str, part: Literal["tuning", "result"] = "result") -> ConfigurableTask:
+    def load(self, name: str, part: Part = "result") -> ConfigurableTask:
         """A task to prompt and to ask, its documents those of a part."""
         task, parts = fresh(self.template(name)), self.parts(name)
+        if part == "every":
+            return task
         documents = parts.tuning if part == "tuning" else parts.result
         if documents is not None and not len(documents):
             raise UsageError(

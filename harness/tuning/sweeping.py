@@ -16,6 +16,7 @@ from steering import NotFinite, get, resolve
 from steering.sweep import grid, sweep
 
 if TYPE_CHECKING:
+    from harness.measuring.parts import Part
     from harness.measuring.spec import RunSpec
     from harness.tuning.chosen import Tuner
     from steering import Examples, SteeringVector
@@ -95,7 +96,8 @@ def sweep_task(
         for layer, vector in _placed(tuner, method, own, session.examples(spec.task), layers):
             vectors += [vector.with_coefficient(c) for c in coefficients]
             places += [(number, layer, c) for c in coefficients]
-    task = session.task(spec, Arm(spec.arm.prompting, spec.arm.prompting), split=split)
+    part: Part = "tuning" if split == "validation" else "result"
+    task = session.task(spec, Arm(spec.arm.prompting, spec.arm.prompting), part)
     measurement = Measurement(
         session.lm, task, limit=session.limit, wording=session.manner.wording(spec.task),
         ranked=session.ranks(task),

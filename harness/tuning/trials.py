@@ -81,7 +81,7 @@ class Trials:
 
     def __init__(self, session: Session, fitter: Fitter, spec: RunSpec, method: str) -> None:
         self.session, self.fitter, self.spec, self.method = session, fitter, spec, method
-        self.task = session.task(spec, Arm(spec.frame, spec.frame), split="validation")
+        self.task = session.task(spec, Arm(spec.frame, spec.frame), "tuning")
         self.measurement = Measurement(
             session.lm, self.task, limit=session.limit, wording=session.manner.wording(spec.task),
             ranked=session.ranks(self.task),

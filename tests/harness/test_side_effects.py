@@ -106,7 +106,7 @@ def test_a_side_value_is_lm_evals_under_the_vector_that_is_kept(
     kept = [SteeringVector.from_pretrained(p.parent) for p in out.glob("vectors/*/*.json")]
     own = [v for v in kept if v.coefficient == wanted and v.norm == record.fit["norm"]]  # type: ignore[index]
     lm = HFLM(str(checkpoint), dtype="float32", device="cpu", batch_size=1)
-    task = Sources(include_path=str(folder)).load("pages")
+    task = Sources(include_path=str(folder)).load("pages", "every")
     total, words = 0.0, 0
     with own[0].attached(lm.model) as attachment:
         for document in task.eval_docs:
@@ -162,10 +162,10 @@ def test_what_a_vector_has_seen_does_not_count(records: list[Record]) -> None:
     found = sides(Comparison(changed))
     assert found is not None
     for arm in (PLAIN, "icv", "icv:default"):
-        assert {len(r.samples) for r in found.pooled.of("pages", arm)} == {4}
+        assert {len(r.samples) for r in found.pooled.of("pages", arm)} == {9}
     whole = sides(Comparison(records))
     assert whole is not None
-    assert len(whole.pooled.of("pages", PLAIN)[0].samples) == 5
+    assert len(whole.pooled.of("pages", PLAIN)[0].samples) == 10
 
 
 def test_the_report_the_table_and_the_gate_have_them(

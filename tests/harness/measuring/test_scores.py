@@ -185,7 +185,7 @@ def test_tuning_uses_exactly_the_headline(session: Session, name: str) -> None:
     fitted = trials.fitter.fit(
         "icv", {"coefficient": 0.4, "pairs": 4, "seed": 0}, trials.examples
     ).vector
-    task = session.task(spec, arm, split="validation")
+    task = session.task(spec, arm, "tuning")
     measured = session.measure({name: task}, {name: fitted})[name]
     assert np.mean(outcome.scores) == pytest.approx(measured.metrics[metric].value)
     assert outcome.scores == pytest.approx([each[metric] for each in measured.documents])

@@ -111,7 +111,7 @@ class Edit:
         if not 0 <= self.layer < layout.n_layers:
             raise BadVector(
                 f"the vector edits layer {self.layer}, the model has layers 0 to "
-                f"{layout.n_layers - 1}; fit the vector on this model"
+                f"{layout.n_layers - 1}; fit the vector on this model or keep layers that it has"
             )
         if self.head is not None and not 0 <= self.head < layout.n_heads:
             raise BadVector(

@@ -197,7 +197,10 @@ class SteeringVector:
     def _of(cls, content: store.Stored, place: Path, model: nn.Module | None) -> SteeringVector:
         vector = cls(content.edits, content.coefficient, content.unit, content.provenance)
         if model is not None:
-            vector.require_fit(resolve(model))
+            try:
+                vector.require_fit(resolve(model))
+            except BadVector as problem:
+                raise BadVector(f"{place}: {problem}") from problem
             store.compare_models(place, content.provenance, model)
         return vector
 

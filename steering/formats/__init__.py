@@ -98,7 +98,8 @@ def _of_torch(
     if isinstance(value, Tensor) and value.ndim == 1:
         return caa_folder.NAME, caa_folder.read_tensor(value, path, layers)
     if isinstance(value, Tensor):
-        return persona.NAME, persona.read(value, name)
+        layers_of_model = resolve(model).n_layers if model is not None else None
+        return persona.NAME, persona.read(value, name, layers_of_model)
     if isinstance(value, Mapping) and ("layer_activations" in value or
                                        torch_file.is_mapping(value, int)):  # fmt: skip
         return steering_vectors.NAME, steering_vectors.read(value, name)

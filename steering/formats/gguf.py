@@ -26,6 +26,9 @@ ARCHITECTURE = "controlvector"
 KINDS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 10: "<Q", 11: "<q",
          12: "<d"}  # fmt: skip
 BOOL, TEXT, LIST, FLOAT32 = 7, 8, 9, 0
+OTHERS = {0: "float32", 1: "float16", 28: "float64", 30: "bfloat16"}
+"""Kinds of numbers that have a name everybody knows; the others are quantised or whole."""
+
 MAX_ENTRIES, MAX_ITEMS, MAX_TEXT = 4096, 2**16, 2**16
 TENSOR = re.compile(r"direction\.(\d{1,4})", re.ASCII)
 
@@ -101,8 +104,11 @@ class File:
 
     def _tensor(self, start: int, shape: list[int], kind: int, offset: int) -> Tensor:
         if kind != FLOAT32 or len(shape) != 1:
-            raise BadVector(f"{self.name}: a tensor of kind {kind} and {len(shape)} axes, expected "
-                            "float32 (0) and one axis")  # fmt: skip
+            held = OTHERS.get(kind, f"numbers of kind {kind}")
+            raise BadVector(
+                f"{self.name}: a tensor of {held} and {len(shape)} axes, expected float32 and one "
+                "axis, as llama.cpp does"
+            )
         end = start + offset + 4 * shape[0]
         self.left -= 4 * shape[0]
         if shape[0] < 1 or self.left < 0 or end > len(self.content):

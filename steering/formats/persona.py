@@ -17,11 +17,16 @@ from steering.store import Stored
 NAME = "persona"
 
 
-def read(tensor: Tensor, name: str) -> Found:
+def read(tensor: Tensor, name: str, n_layers: int | None = None) -> Found:
     """The edits of a tensor; rows of zeros are none.
 
+    Args:
+        tensor: By index of hidden_states (l + 1, d).
+        name: Of the file.
+        n_layers: Of the model, which says whether a first row that is not zero is the embeddings'.
+
     Raises:
-        BadVector: no row but zeros, or numbers that are not finite.
+        BadVector: no row but zeros, numbers that are not finite, or rows of another model.
     """
     if tensor.dtype not in DTYPES or tensor.ndim != 2 or len(tensor) < 2:
         raise BadVector(
@@ -33,6 +38,11 @@ def read(tensor: Tensor, name: str) -> Found:
         if index == 0 or bool(row.any())
     }
     embeddings = bool(rows.pop(-1).any())
+    if embeddings and n_layers is not None and len(tensor) != n_layers + 1:
+        raise BadVector(
+            f"{name}: {len(tensor)} rows, expected {n_layers + 1}: one of the embeddings and those "
+            f"of the model's {n_layers} blocks; where the first is missing, put zeros there"
+        )
     if not rows:
         raise BadVector(f"{name}: every row after the first is zero; no block would be edited")
     left = ("row 0 (the embeddings) is no block's output and is left out",) if embeddings else ()

@@ -41,7 +41,8 @@ def read(value: Any, name: str) -> Found:
     found: dict[int, Tensor] = {}
     for key, numbers in given.items():
         if not LAYER.fullmatch(key) or int(key) in found:
-            raise BadVector(f"{name}: directions of layer {key!r:.40}, expected each number once")
+            raise BadVector(f"{name}: directions of layer {key!r:.40}, expected numbers of blocks, "
+                            "such as '3', each once")  # fmt: skip
         found[int(key)] = _tensor(numbers, f"{name}: layer {key}")
     same_width(found, name)
     kind = value.get("model_type")

@@ -143,6 +143,44 @@ def test_the_row_of_the_embeddings_is_said_to_be_left_out(tmp_path: Path) -> Non
     assert "row 0" in str(found.provenance["assumed"])
 
 
+@pytest.mark.parametrize("rows", [3, 5])
+def test_rows_of_blocks_alone_are_not_taken_for_hidden_states(
+    rows: int, model: Any, tmp_path: Path
+) -> None:
+    """Without the embeddings' row every direction would land one block too early."""
+    whole = torch.randn(rows, WIDTH)
+    torch.save(whole, tmp_path / "p.pt")
+    with pytest.raises(BadVector, match=f"p.pt: {rows} rows, expected 4: one of the embeddings"):
+        SteeringVector.load(tmp_path / "p.pt", model)
+    whole[0] = 0  # as a file is written without the model
+    torch.save(whole[:3], tmp_path / "p.pt")
+    assert SteeringVector.load(tmp_path / "p.pt", model).layers == (0, 1)
+
+
+@pytest.mark.parametrize("name", ["s.svec", "p.pt", "g.gguf"])
+def test_a_file_of_another_model_is_named(name: str, model: Any, tmp_path: Path) -> None:
+    wide = SteeringVector((Edit("block_output", 1, "add", torch.ones(WIDTH + 1)),))
+    deep = SteeringVector((Edit("block_output", 9, "add", torch.ones(WIDTH)),))
+    to = "persona" if name == "p.pt" else None
+    for made, said in ((wide, f"width {WIDTH + 1}"), (deep, "layer 9.*or keep layers that")):
+        made.save(tmp_path / name, to)
+        with pytest.raises(BadVector, match=f"{name}: the vector .*{said}"):
+            SteeringVector.load(tmp_path / name, model)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("float16", "float16"), ("int8", "kind 24")])
+def test_a_gguf_of_other_numbers_is_refused_as_llama_cpp_refuses_it(
+    kind: str, said: str, tmp_path: Path
+) -> None:
+    writer = gguf.GGUFWriter(str(tmp_path / "g.gguf"), "controlvector")
+    writer.add_tensor("direction.1", np.ones(WIDTH, dtype=kind))
+    for write in ("header", "kv_data", "tensors"):
+        getattr(writer, f"write_{write}_to_file")()
+    writer.close()
+    with pytest.raises(BadVector, match=f"{said} and 1 axes, expected float32"):
+        SteeringVector.load(tmp_path / "g.gguf")
+
+
 def test_caa_files_are_bare_tensors_by_block(tmp_path: Path) -> None:
     rows = {13: torch.randn(WIDTH), 14: torch.randn(WIDTH).half()}
     for layer, row in rows.items():

@@ -20,8 +20,18 @@ GZ = ".gz"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 """How UTF-16 text begins, which is half zeros."""
 
-_DECODER, _SPACE = json.JSONDecoder(), re.compile(r"[ \t\r\n]*")
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice: which of its values counts would be a guess."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+        raise ValueError(f"the key {twice[:40]!r} stands twice; keep one")
+    return found
+
+
+_DECODER, _SPACE = json.JSONDecoder(object_pairs_hook=_once), re.compile(r"[ \t\r\n]*")
 
 LONGEST = 1000
 """Characters of a message."""

@@ -125,6 +125,8 @@ def _rows(kind: str, text: str, named: list[str], sound: Sound) -> Iterator[Row]
         else:
             columns = header
             named = named or _guessed(columns)
+        if twice := next((name for name in named if columns.count(name) > 1), None):
+            raise Unreadable(f"line 1: the column {twice[:40]!r} stands twice; keep one")
         for line, found in table:
             if any(cell.strip() for cell in found):
                 if len(found) != len(columns):

@@ -20,7 +20,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
-from harness.errors import one_line
+from harness.errors import one_line, seen
 from harness.lm.launch import processes
 
 COMMANDS = {
@@ -47,7 +47,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with code 2."""
-        self.exit(USAGE, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        said = seen(" ".join(message.split()))
+        self.exit(USAGE, f"{self.prog}: error: {said} (see {self.prog} --help)\n")
 
 
 def parser(chosen: str | None = None) -> Parser:
@@ -183,7 +184,7 @@ def _silence() -> None:
 
 
 def _say(message: str, code: int) -> int:
-    print(f"steergauge: {message}", file=sys.stderr)
+    print(f"steergauge: {seen(message)}", file=sys.stderr)
     return code
 
 

@@ -23,6 +23,11 @@ def one_line(problem: BaseException) -> str:
     return " ".join(str(problem).split()) or type(problem).__name__
 
 
+def seen(text: str) -> str:
+    """A text whose control characters are shown, as names of files may hold them, not obeyed."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def did_you_mean(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """A sentence, with a space before it, that names the nearest known word; empty without one."""
     near = difflib.get_close_matches(word, list(known), 1, cutoff)

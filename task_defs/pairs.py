@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,7 +149,8 @@ def given(text: str, behaviour: bool = False) -> Given:
     named = bool(equals) and not Path(text).exists() and wrong_name(name) is None
     path, fields = fields_of(rest if named else text)
     if not path.is_file():
-        said = "a folder, expected a file" if path.is_dir() else "no such file"
+        there = "not an ordinary file" if os.path.lexists(path) else "no such file"
+        said = "a folder, expected a file" if path.is_dir() else there
         raise BadPairs(f"{path}: {said}")
     stem = Path(path.stem).stem if path.suffix.lower() == GZ else path.stem
     return Given(name if named else stem, path, fields, behaviour)

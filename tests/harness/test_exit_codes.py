@@ -106,6 +106,19 @@ def test_options_that_cannot_be(words: str, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize(
+    "words",
+    [("report", "\x1b[2Jno"), ("run", "--data", "\x1b[2Ja\nb\u202e.json"), ("ls", "--\x1b[2Jno"),
+     ("gate", ".", "--baseline", "\x1b[2J"), ("run", "--model", "\x1b[2J", "--tasks", "antonym")],
+    ids=lambda words: " ".join(words[:2]).encode("unicode_escape").decode(),
+)  # fmt: skip
+def test_control_characters_are_shown_and_not_obeyed(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert code_of(*words) == 2
+    assert capsys.readouterr().err.removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("import sys; sys.exit(0)", "sys.exit: 0"),

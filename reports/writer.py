@@ -26,6 +26,7 @@ from reports.price import price_table
 from reports.protocol import protocol_tables
 from reports.record import Record
 from reports.reliability import prediction_table, reliability_table
+from reports.rivals import rivals_table
 from reports.runs import Run, runs_table, titled, unmatched
 from reports.samples import Sample, samples
 from reports.side import side_table
@@ -36,6 +37,10 @@ from reports.tuned import seeds_table, settings_table
 from reports.wordings import wordings_table
 
 TITLE = "steergauge report"
+OF_A_SUITE = (
+    rivals_table, wordings_table, price_table, agreement_table, whole_table, seeds_table,
+)  # fmt: skip
+
 OF_ALL = (side_table, judge_table, settings_table, reliability_table, prediction_table)
 PREVIEW = 3
 """Samples per behaviour task in the markdown report; the page shows more."""
@@ -146,7 +151,14 @@ def tables(comparison: Comparison) -> list[Table]:
         found.append(task_table(comparison, suite))
         if any(comparison.of(t, DUEL[0]) and comparison.of(t, DUEL[1]) for t in tasks):
             found.append(difference_table(comparison, suite, *DUEL))
-        more = (wordings_table, price_table, agreement_table, whole_table, seeds_table)
+        more = (
+            rivals_table,
+            wordings_table,
+            price_table,
+            agreement_table,
+            whole_table,
+            seeds_table,
+        )
         found += filter(None, (make(comparison, suite) for make in more))
     return [*found, *filter(None, (make(comparison) for make in OF_ALL))]
 

@@ -189,6 +189,11 @@ def _group(content: Config, known: Mapping[str, Path]) -> list[str]:
     if not names:
         found.append("the group has no tasks")
     found += [f"no task named {name!r}" for name in names if name not in known]
+    found += [
+        f"{name} is a member twice with different settings; lm-eval keeps the last one alone"
+        for place, (name, own) in enumerate(listed)
+        if any(name == other and own != more for other, more in listed[:place])
+    ]
     averaged = content.get("aggregate_metric_list") or []
     metrics = [e["metric"] for e in (averaged if isinstance(averaged, list) else [averaged])]
     for name, changes in listed:

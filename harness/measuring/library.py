@@ -47,6 +47,7 @@ class Library:
     folders: Sequence[str]
     datasets: Mapping[str, Mapping[str, Path]]
     _tasks: dict[str, ConfigurableTask] = field(default_factory=dict)
+    _columns: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for folder in self.folders:
@@ -63,15 +64,22 @@ class Library:
         manager._index = {**_defaults(), **manager._index}
         for name, given in self.datasets.items():
             entry = manager.task_index.get(name)
-            if entry is None or not entry.yaml_path:
+            if entry is None:
                 raise UsageError(
                     f"--dataset {name}: {self._unknown(name, list(manager.task_index))}"
+                )
+            if inner := _tasks_below(manager.task_index, name):
+                raise UsageError(
+                    f"--dataset {name}: documents are given task by task, and that is the name of "
+                    f"several; give TASK=PATH for {_some(inner)}"
                 )
             parts = {
                 own_role or role: part
                 for role, path in given.items()
                 for own_role, part in local_data.read(path).items()
             }
+            columns = dict.fromkeys(key for part in parts.values() for key in part.column_names)
+            self._columns[name] = list(columns)
             config = local_data.relocated(load_yaml(entry.yaml_path), parts)
             manager.task_index[name] = dataclasses.replace(entry, yaml_path=None, cfg=config)
         return manager
@@ -97,13 +105,26 @@ class Library:
             raise UsageError(f"no task can be named {name[:40]!r}: {reason}")
         if name not in self._manager.task_index:
             raise UsageError(self._unknown(name, self.names))
-        hint = f"; where documents cannot be fetched, give your own: --dataset {name}=FILE"
+        hint = self._hint(name)
         if changes:
             self._tasks[name] = guarded(name, lambda: self._manager.changed(name, changes), hint)
             return self.find(name)
         found = loaded(self._manager, name, hint)
         self._tasks.update(found["tasks"])
         return Loaded(found["tasks"], found.get("groups", {}), found["changes"])
+
+    def _hint(self, name: str) -> str:
+        """What to do where a task cannot be loaded."""
+        given = [each for each in self.datasets if each == name or each in self._below(name)]
+        if given:
+            said = (f"{each}: {_some(self._columns[each])}" for each in given)
+            return f"; fields of the documents that were given: {'; '.join(said)}"
+        below = self._below(name)
+        each = f"TASK=FILE for {_some(below)}" if below else f"{name}=FILE"
+        return f"; where documents cannot be fetched, give your own: --dataset {each}"
+
+    def _below(self, name: str) -> list[str]:
+        return _tasks_below(self._manager.task_index, name)
 
     def _unknown(self, name: str, known: Sequence[str]) -> str:
         hint = did_you_mean(name, known)
@@ -118,6 +139,32 @@ def _defaults() -> Mapping[str, Any]:
     from lm_eval.tasks import TaskManager
 
     return dict(TaskManager(include_defaults=True).task_index)
+
+
+def _listed(index: Mapping[str, Any], name: str) -> Iterable[str]:
+    """The members of a group or tag; none of a task."""
+    entry = index.get(name)
+    if entry is None:
+        return ()
+    return entry.tags if entry.cfg is None else members(entry.cfg)  # a tag has nothing else
+
+
+def _tasks_below(index: Mapping[str, Any], name: str) -> list[str]:
+    """The tasks of a group or tag, sorted; none of a task, or of a group in a circle."""
+    if circle(name, functools.partial(_listed, index)):
+        return []
+    found, left = set[str](), list(_listed(index, name))
+    while left:
+        each = left.pop()
+        inner = list(_listed(index, each))
+        left += inner
+        found |= set() if inner else {each}
+    return sorted(found)
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def located(given: Sequence[str]) -> dict[str, dict[str, Path]]:
@@ -199,14 +246,7 @@ def loaded(manager: Any, asked: str | dict[str, Any], hint: str = "") -> Any:
         UsageError: it cannot be loaded, or is a group that contains itself; in one line.
     """
     index, name = manager.task_index, asked if isinstance(asked, str) else str(asked.get("task"))
-
-    def listed(name: str) -> Iterable[str]:
-        entry = index.get(name)
-        if entry is None:
-            return ()
-        return entry.tags if entry.cfg is None else members(entry.cfg)  # a tag has nothing else
-
-    if way := circle(name, listed):
+    if way := circle(name, functools.partial(_listed, index)):
         files = {str(index[each].yaml_path) for each in way if index[each].yaml_path}
         raise UsageError(
             f"task {name}: the groups {' > '.join(way)} are in a circle; take one out of another "

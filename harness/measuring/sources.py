@@ -84,11 +84,12 @@ class Sources:
         if self.fit_file is not None:
             found.setdefault(self.fit_file.name, self.fit_file)
             every.append(self.fit_file)
-        clash = sorted(set(found) & set(task_defs.tasks(self.include_path)))
-        if clash or len(found) < len(every):
+        known = [*task_defs.tasks(self.include_path), *(each.name for each in every)]
+        clash = [each.name for each in every if known.count(each.name) > 1]
+        if clash:
             raise UsageError(
-                f"--data {', '.join(self.data)}: the name {(clash or ['of a file'])[0]!r} is "
-                "taken; each file's name becomes a task of its own: put another before, NAME=FILE"
+                f"--data {', '.join(self.data)}: the name {clash[0]!r} is taken; each file's name "
+                "becomes a task of its own: put another before, NAME=FILE"
             )
         return found
 

@@ -149,7 +149,9 @@ def test_validate_reads_what_a_group_changes(folder: Path) -> None:
         "group: a\ntask: [{task: x, metric_list: [{metric: other}]}, {task: y, output_type: 5}]\n"
         "aggregate_metric_list: [{metric: acc}]"
     )
+    (folder / "b.yaml").write_text("group: b\ntask: [x, x, {task: y, num_fewshot: 1}, y]")
     found = {each.name: each for each in task_defs.validate(folder)}
+    assert str(found["b.yaml"]).startswith("b.yaml: y is a member twice with different settings")
     assert found["g.yaml"].ok
     said = str(found["a.yaml"])
     assert "averaged over the group but x lacks it" in said

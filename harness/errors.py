@@ -20,7 +20,9 @@ class UserCodeFailed(UsageError):
 
 def one_line(problem: BaseException) -> str:
     """What an error says, in one line; its type where it says nothing."""
-    return " ".join(str(problem).split()) or type(problem).__name__
+    from task_defs.guard import told  # not at the top: `--help` answers at once
+
+    return told(problem) or type(problem).__name__
 
 
 def seen(text: str) -> str:

@@ -48,11 +48,11 @@ class Slot:
 
 
 class _Now(threading.local):
-    """The pass that a thread is in."""
+    """The pass that a thread is in; one that began before the vector was there is not steered."""
 
     passing = Pass(1, 1)
     counted = False
-    steered = True
+    steered = False
     met: Tensor | None = None
 
 

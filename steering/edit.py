@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from steering.errors import BadVector
+from steering.files import whole
 from steering.layout import EVERY_SITE, Layout
 from steering.operations import AXES, OPERATIONS, PARAMETERS, ROWS, Parameter, parameter_shapes
 from steering.positions import POSITIONS, is_known
@@ -65,6 +66,9 @@ class Edit:
 
     def check(self) -> None:
         """Raise BadVector for an edit that no model could take."""
+        whole(self.layer, "the layer of an edit")
+        if self.head is not None:
+            whole(self.head, "the head of an edit")
         for value, known, what in (
             (self.site, EVERY_SITE, "site"),
             (self.operation, tuple(OPERATIONS), "operation"),
@@ -82,9 +86,9 @@ class Edit:
                 f"expected one of {', '.join(map(str, DTYPES))}"
             )
         axes = AXES.get(self.operation, 1)
-        whole = self.tensor.ndim == axes and self.tensor.numel() > 0
-        whole = whole and len(self.tensor) == ROWS.get(self.operation, len(self.tensor))
-        if not whole or not torch.isfinite(self.tensor).all():
+        complete = self.tensor.ndim == axes and self.tensor.numel() > 0
+        complete = complete and len(self.tensor) == ROWS.get(self.operation, len(self.tensor))
+        if not complete or not torch.isfinite(self.tensor).all():
             expected = "one axis" if axes == 1 else f"{axes} axes"
             raise BadVector(
                 f"the tensor at {self.site} of layer {self.layer} has shape "

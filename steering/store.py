@@ -58,8 +58,7 @@ def save(vector: Stored, folder: Path) -> Path:
         BadVector: an edit that no model could take, or more than can be read back.
         OSError: The folder cannot be written.
     """
-    for edit in vector.edits:
-        edit.check()
+    check(vector)
     tensors: dict[str, Tensor] = {}
     for i, edit in enumerate(vector.edits):
         own = {f"edit_{i}": edit.tensor, **_named(f"edit_{i}", edit.parameters)}
@@ -96,6 +95,25 @@ def save(vector: Stored, folder: Path) -> Path:
     card = _card(vector).encode()
     write_whole({folder / TENSORS: content, folder / CARD: card, folder / CONFIG: text.encode()})
     return folder
+
+
+def check(vector: Stored) -> None:
+    """Refuse a vector that no folder could hold.
+
+    Raises:
+        BadVector: an edit that no model could take, a coefficient that is no finite number, or
+            provenance that is no JSON.
+    """
+    if not vector.edits:
+        raise BadVector("a vector without an edit; expected at least one")
+    number(vector.coefficient, "the coefficient")
+    for edit in vector.edits:
+        edit.check()
+    try:
+        json.dumps(dict(vector.provenance), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        said = " ".join(str(error).split())
+        raise BadVector(f"the provenance is no JSON: {said:.200}; give plain values") from error
 
 
 def _named(prefix: str, parameters: Mapping[str, Parameter]) -> dict[str, Tensor]:

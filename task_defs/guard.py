@@ -101,8 +101,16 @@ def said(problem: BaseException) -> str:
     name = "sys.exit" if isinstance(problem, SystemExit) else type(problem).__name__
     if isinstance(problem, SyntaxError) and problem.filename:
         return f"{problem.filename} line {problem.lineno}: {name}: {problem.msg}"
-    text, where = " ".join(str(problem).split())[:300], users_call(problem)
+    text, where = told(problem)[:300], users_call(problem)
     return ": ".join(filter(None, (where, name, text)))
+
+
+def told(problem: BaseException) -> str:
+    """What an error says, in one line; nothing where its own `__str__` fails."""
+    try:
+        return " ".join(str(problem).split())
+    except Exception:
+        return ""
 
 
 def belongs_to_user(place: Path) -> None:

@@ -17,6 +17,7 @@ from harness.tuning.untouched import untouched
 from steering import BadVector, SteeringMethod, SteeringVector, get
 from steering.files import number
 from steering.memo import saved_seconds
+from steering.store import Stored, check
 from task_defs.guard import belongs_to_user, users_code
 
 if TYPE_CHECKING:
@@ -129,4 +130,8 @@ class Fitter:
                 f"{method.name}.fit returned {type(vector).__name__}, expected a SteeringVector, "
                 "such as self.vector(edits, model, examples, coefficient=1.0)"
             )
+        try:
+            check(Stored(vector.edits, vector.coefficient, vector.unit, vector.provenance))
+        except BadVector as problem:
+            raise UserCodeFailed(f"{what} returned no sound vector: {problem}") from problem
         return vector

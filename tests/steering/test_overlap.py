@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, nullcontext
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from steering import (
     SteeringVector,
     last_token_hidden_states,
     mean_head_activations,
+    resolve,
 )
 from steering.hooks import watching
 from steering.tracing import before_call
@@ -127,6 +129,46 @@ def test_threads_with_vectors_of_their_own(model: Any) -> None:
         found = list(pool.map(work, vectors))
     assert found == [[each] * 4 for each in expected]
     assert_untouched(model)
+
+
+@pytest.mark.parametrize("steered", [False, True])
+def test_a_vector_that_comes_while_another_threads_pass_runs(model: Any, steered: bool) -> None:
+    inputs = torch.tensor([[5, 6, 7]])
+
+    def logits() -> torch.Tensor:
+        with vector(1, 0, "all").attached(model) if steered else nullcontext():
+            found: torch.Tensor = model(inputs).logits
+            return found
+
+    expected = logits()
+    with ThreadPoolExecutor(1) as pool, ExitStack() as held:
+
+        def come(*_: object) -> None:
+            coming = vector(2, 2, "all").attached(model)
+            pool.submit(held.enter_context, coming).result()
+
+        handle = resolve(model).blocks[1].register_forward_pre_hook(come)
+        try:
+            assert torch.equal(logits(), expected)
+        finally:
+            handle.remove()
+            pool.submit(held.close).result()
+    assert_untouched(model)
+
+
+def test_threads_that_attach_again_and_again(model: Any) -> None:
+    vectors = [vector(seed, seed, "all") for seed in range(2)]
+    inputs = torch.tensor([[5, 6, 7]])
+
+    def logits(number: int) -> torch.Tensor:
+        with vectors[number % 2].attached(model):
+            found: torch.Tensor = model(inputs).logits
+            return found
+
+    expected = [logits(number) for number in range(2)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(logits, range(60)))
+    assert all(torch.equal(each, expected[number % 2]) for number, each in enumerate(found))
 
 
 def test_a_worker_thread_is_steered_by_the_one_vector(model: Any) -> None:

@@ -26,6 +26,18 @@ def spoil() -> None:
     torch.set_grad_enabled(False)
 
 
+class Wordless(Exception):
+    """One that cannot say what it is."""
+
+    def __str__(self) -> str:
+        raise KeyError("no words")
+
+
+def test_an_error_that_cannot_be_told_is_named() -> None:
+    with pytest.raises(ValueError, match="it: Wordless"), users_code("it", ValueError):
+        raise Wordless
+
+
 @pytest.mark.parametrize("guard", [users_code, perhaps_users_code])
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_process_stays_as_it_was(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import harness.measuring.code
 import harness.tuning.fit
+from harness.errors import UserCodeFailed
 from harness.tuning.fit import Fitter
 from steering import (
     Edit,
@@ -145,6 +147,29 @@ def test_a_real_method_is_what_it_fits_alone(
     for vector in (fitted.vector, read.vector):
         assert all(map(torch.equal, tensors(vector), tensors(alone)))
         assert {**vector.provenance, "fit_seconds": 0} == {**alone.provenance, "fit_seconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"coefficient": math.inf}, "coefficient is inf"), ({"coefficient": "1"}, "is '1'"),
+     ({"coefficient": torch.tensor(1.0)}, "coefficient is Tensor"), ({"edits": ()}, "without an"),
+     ({"provenance": {"words": {1, 2}}}, "set is not JSON"),
+     ({"provenance": {"loss": math.nan}}, "provenance is no JSON"),
+     ({"edits": (Edit("block_output", 1.0, "add", torch.ones(32), "all"),)}, "layer of an edit"),  # type: ignore[arg-type]
+     ({"edits": (Edit("block_output", 1, "add", torch.ones(2, 16), "all"),)}, "shape (2, 16)")],
+)  # fmt: skip
+def test_a_vector_that_is_none_is_one_line(
+    loaded: tuple[Any, Any], fits: list[int], monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any], said: str, tmp_path: Path,
+) -> None:  # fmt: skip
+    plain = Counted.fit
+    made = lambda self, *given: dataclasses.replace(plain(self, *given), **change)  # noqa: E731
+    monkeypatch.setattr(Counted, "fit", made)
+    with pytest.raises(UserCodeFailed) as caught:
+        Fitter(*loaded, "hash", tmp_path).fit("counted", {}, EXAMPLES, keep=True)
+    assert "counted.fit on words returned no sound vector" in str(caught.value)
+    assert said in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

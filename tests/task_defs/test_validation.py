@@ -132,7 +132,7 @@ def test_a_group_that_is_a_member_of_itself(tmp_path: Path, members: dict[str, s
 
 
 @pytest.mark.parametrize(
-    "listed", ["{group: sound}", "{group: inner, task: [sound, {task: sound, num_fewshot: 1}]}"]
+    "listed", ["{group: sound}", "{group: inner, task: [{task: sound, num_fewshot: 1}]}"]
 )
 def test_a_group_in_a_group(tmp_path: Path, listed: str) -> None:
     (tmp_path / "utils.py").write_text(UTILS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -47,6 +48,18 @@ class Slot:
         )
 
 
+Asker = tuple[int, Any]
+"""A thread, and the task of an event loop that runs in it."""
+
+
+def _asking() -> Asker:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop runs
+        task = None
+    return threading.get_ident(), task
+
+
 class _Now(threading.local):
     """The pass that a thread is in; one that began before the vector was there is not steered."""
 
@@ -69,7 +82,7 @@ class Attachment:
     _rows: tuple[Tensor, Tensor] | None = None
     _after: Tensor | None = None
     _now: _Now = field(default_factory=_Now)
-    _thread: int = field(default_factory=threading.get_ident)
+    _asker: Asker = field(default_factory=_asking)
     _beside: set[Attachment] = field(default_factory=set)
 
     @contextmanager
@@ -100,7 +113,7 @@ class Attachment:
             self._after = outer
 
     def _begin(self, now: Pass) -> None:
-        self._now.steered = self._steers(threading.get_ident())
+        self._now.steered = self._steers(_asking())
         if not self._now.steered:
             return
         if self._batch not in (None, now.batch):
@@ -115,15 +128,15 @@ class Attachment:
         if now.past == 0:
             self._now.met = None
 
-    def _steers(self, thread: int) -> bool:
-        """Whether a thread's passes are steered: its own ones, or anybody's where one steers."""
-        threads = {attachment._thread for attachment in list(self._beside)}
-        if thread in threads:
-            return thread == self._thread
-        if len(threads) > 1:
+    def _steers(self, asker: Asker) -> bool:
+        """Whether somebody's passes are steered: his own ones, or anybody's where one steers."""
+        askers = {attachment._asker for attachment in list(self._beside)}
+        if asker in askers:
+            return asker == self._asker
+        if len(askers) > 1:
             raise BadVector(
-                f"{len(threads)} threads steer this model and another one asks it; attach the "
-                "vector in the thread that asks"
+                f"{len(askers)} threads steer this model and another one asks it; attach the "
+                "vector in the thread (or the asyncio task) that asks"
             )
         return True
 
@@ -209,7 +222,7 @@ def on(model: nn.Module, slots: Sequence[Slot], batch: int | None = None) -> Ite
     """Apply slots in every forward pass of a block.
 
     Blocks may overlap in any order: all vectors of a thread steer its passes. Where several threads
-    steer one model, each one's passes are steered by its own vectors.
+    (or tasks of an event loop) steer one model, each one's passes are steered by its own vectors.
 
     Args:
         model: A Hugging Face decoder.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -169,6 +170,34 @@ def test_threads_that_attach_again_and_again(model: Any) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(logits, range(60)))
     assert all(torch.equal(each, expected[number % 2]) for number, each in enumerate(found))
+
+
+def test_tasks_of_an_event_loop_with_vectors_of_their_own(model: Any) -> None:
+    vectors = [vector(seed, seed, "all") for seed in range(3)]
+    inputs = torch.tensor([[5, 6, 7]])
+
+    async def asked(number: int) -> list[torch.Tensor]:
+        found = []
+        with vectors[number].attached(model):
+            for _ in range(3):
+                await asyncio.sleep(0)
+                found.append(model(inputs).logits)
+        return found
+
+    async def together() -> list[list[torch.Tensor]]:
+        return await asyncio.gather(*map(asked, range(3)))
+
+    expected = [asyncio.run(asked(number)) for number in range(3)]
+    for own, alone in zip(asyncio.run(together()), expected, strict=True):
+        assert all(map(torch.equal, own, alone))
+    with vectors[0].attached(model):  # and one that was there before the loop steers in it
+        (inside,) = asyncio.run(_once(lambda: model(inputs).logits))
+    assert torch.equal(inside, expected[0][0])
+    assert_untouched(model)
+
+
+async def _once(ask: Callable[[], torch.Tensor]) -> list[torch.Tensor]:
+    return [ask()]
 
 
 def test_a_worker_thread_is_steered_by_the_one_vector(model: Any) -> None:

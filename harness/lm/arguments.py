@@ -107,9 +107,17 @@ def tokens_written(task: str, settings: Mapping[str, Any], default: int) -> int:
         if not all(isinstance(text, str) for text in until):
             raise ValueError(f"until={until!r} is no list of texts")
         for name in ("num_beams", "num_return_sequences"):
-            if not isinstance(known.get(name) or 1, int):
-                raise ValueError(f"{name}={known[name]!r} is no whole number")
+            count = known.get(name)
+            if count is not None and (type(count) is not int or count < 1):
+                raise ValueError(f"{name}={count!r} is no whole number from 1")
+        sampled, share = known.get("do_sample"), known.get("top_p")
+        if not isinstance(sampled, bool | None):
+            raise ValueError(f"do_sample={sampled!r} is neither true nor false")
+        if share is not None and not 0 < float(share) <= 1:
+            raise ValueError(f"top_p={share!r} is no share above 0 and up to 1")
         written = int(known.pop("max_gen_toks"))
+        if written < 1:
+            raise ValueError(f"max_gen_toks={written}, expected at least 1")
         GenerationConfig(**{k: v for k, v in known.items() if v or k != "temperature"})
     except (ValueError, TypeError) as problem:
         raise bad_generation(task, settings, problem) from problem

@@ -126,6 +126,20 @@ def test_settings_that_ask_for_more_than_tokens_give_the_same_tokens(alone: Stee
         own.return_dict_in_generate = own.output_scores = False
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"num_beams": 0}, {"num_beams": -1}, {"num_return_sequences": 0}, {"num_beams": 1.5},
+     {"do_sample": "maybe"}, {"do_sample": True, "top_p": 7}, {"do_sample": True, "top_p": 0},
+     {"max_gen_toks": 0}, {"max_gen_toks": -3}],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_mean_nothing_are_refused(alone: SteeredLM, settings: dict[str, Any]) -> None:
+    name, value = list(settings.items())[-1]
+    with pytest.raises(BadArguments, match=f"{name}={value!r}") as caught:
+        alone.generate_until(asked(settings))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_cache_that_this_machine_cannot_have_is_refused(alone: SteeredLM) -> None:
     if torch.cuda.is_available():
         pytest.skip("an accelerator that caches can be moved from")

@@ -4,7 +4,7 @@
     comparison.frame()
 
 Every keyword is an option of the command of the same name, without its dashes; a list stands for
-what the command line separates by commas, a mapping for KEY=VALUE. In place of a model's name a
+what the command line separates by commas, a mapping for KEY=VALUE or NAME=FILE. In place of a model's name a
 loaded model is taken, with its tokenizer.
 """
 
@@ -176,6 +176,8 @@ def _words(action: argparse.Action, value: Any) -> list[str]:
         return []
     if value is True:
         return [name]
+    if isinstance(value, dict) and isinstance(action, argparse._AppendAction):
+        return [f"{name}={key}={each}" for key, each in value.items()]
     if isinstance(value, dict):
         return [f"{name}={json.dumps(value, default=str)}"]
     if isinstance(value, list | tuple | range):

@@ -119,6 +119,18 @@ def test_what_the_command_line_refuses(call: Any, given: dict[str, Any], expecte
     assert "\n" not in str(caught.value)
 
 
+def test_files_are_given_by_name_in_a_mapping(checkpoint: Path, tmp_path: Path) -> None:
+    pairs = [{"input": f"w{i}", "output": f"a{i}"} for i in range(40)]
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.json").write_text(json.dumps(pairs))
+    files = {"first": tmp_path / "one.json", "second": f"{tmp_path / 'two.json'}:input,output"}
+    given: dict[str, Any] = {"arms": ["zero_shot"], "limit": 2}
+    found = harness.compare(str(checkpoint), data=files, **given).frame()
+    assert set(found.task) == {"first", "second"}
+    with pytest.raises(ValueError, match="no: no such file"):
+        harness.compare(str(checkpoint), tasks="antonym", dataset={"antonym": tmp_path / "no"})
+
+
 def test_a_loaded_model_needs_its_tokenizer(loaded: dict[str, Any], pairs: str) -> None:
     with pytest.raises(ValueError, match="without a tokenizer"):
         harness.fit(loaded["model"], data=[pairs])

@@ -4,8 +4,8 @@
     comparison.frame()
 
 Every keyword is an option of the command of the same name, without its dashes; a list stands for
-what the command line separates by commas, a mapping for KEY=VALUE or NAME=FILE. In place of a model's name a
-loaded model is taken, with its tokenizer.
+what the command line separates by commas, a mapping for KEY=VALUE or NAME=FILE. In place of a
+model's name a loaded model is taken, with its tokenizer.
 """
 
 from __future__ import annotations

@@ -37,3 +37,15 @@ def test_figures_are_those_of_the_report(page: str, heading: str, results: str) 
             assert (value, change) == (measured, f"{difference} {interval}".removesuffix(" –"))
         _, reached, _, _, kept, *_ = price.get(arm, ["", "–", "", "", "–"])
         assert (attribute, content) == (reached, kept)
+
+
+def test_figures_at_equal_dose_are_those_of_the_reports() -> None:
+    said = rows((ROOT / "docs" / "methods.md").read_text(), "### At equal dose")
+    equal, tuned = (
+        rows((ROOT / "docs" / "results" / name / "report.md").read_text(), "### Precision")
+        for name in ("methods-equal-dose", "methods")
+    )
+    assert set(said) | {"zero_shot"} == set(equal)
+    for arm, (_, value, change, as_tuned) in list(said.items())[1:]:
+        _, measured, _, difference, interval, *_ = equal[arm]
+        assert (value, change, as_tuned) == (measured, f"{difference} {interval}", tuned[arm][1])

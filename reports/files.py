@@ -8,6 +8,7 @@ and digits. What is written appears whole or not at all.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
@@ -119,7 +120,8 @@ def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None
     """Replace a file in one step; on failure the old one stays and nothing else is left.
 
     Args:
-        path: The file, or a link to it. What is no file, such as /dev/stdout, is written to.
+        path: The file, or a link to it. A device, or a pipe that somebody reads, such as
+            /dev/stdout, is written to.
         content: What it will hold; of much that need not be in memory at once, one part after the
             other.
 
@@ -130,13 +132,27 @@ def write_atomically(path: Path, content: str | bytes | Iterable[bytes]) -> None
         content = content.encode(errors="replace")
     content = [content] if isinstance(content, bytes) else content
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            with path.open("wb") as stream:
+        if (stream := _stream(path)) is not None:
+            with stream:
                 stream.writelines(content)
             return
         _replace(Path(os.path.realpath(path)), content)
     except OSError as problem:
         raise OSError(problem.errno, problem.strerror, str(path)) from problem
+
+
+def _stream(path: Path) -> BinaryIO | None:
+    """What is no file and takes what is written; to a pipe that nobody reads one would wait."""
+    if not path.exists() or path.is_file() or path.is_dir():
+        return None
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as problem:
+        if problem.errno == errno.ENXIO:
+            return None
+        raise
+    os.set_blocking(handle, True)
+    return os.fdopen(handle, "wb")
 
 
 def _replace(path: Path, content: Iterable[bytes]) -> None:

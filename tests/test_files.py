@@ -181,6 +181,8 @@ def test_a_link_stays_one_and_what_is_no_file_is_written_to(tmp_path: Path) -> N
     assert os.read(reader, 9) == b"text!"
     os.close(reader)
     assert (tmp_path / "pipe").is_fifo()
+    reports.files.write_atomically(tmp_path / "pipe", "nobody reads")  # and nobody waits
+    assert (tmp_path / "pipe").read_text() == "nobody reads"
 
 
 def test_what_killed_processes_left_is_told_from_what_is_being_written(tmp_path: Path) -> None:

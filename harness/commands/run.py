@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +97,9 @@ def evaluated(
     tasks = {key: task for each in loaded for key, task in each.tasks.items()}
     groups = {key: group for each in loaded for key, group in each.groups.items()}
 
+    for said in _idle(arguments, {task.OUTPUT_TYPE for task in tasks.values()}):
+        print(f"steergauge: {said}", file=sys.stderr)
+
     from steering import SteeringVector
 
     if vector is None and arguments.vector is not None:
@@ -123,6 +128,14 @@ def evaluated(
         if (scores := _group_scores(group, blocks, results))
     }
     return results, {name: own.documents for name, own in measured.items()}
+
+
+def _idle(arguments: argparse.Namespace, kinds: set[str]) -> Iterator[str]:
+    """Say of each option that has nothing to act on, why."""
+    if arguments.gen_kwargs and "generate_until" not in kinds:
+        yield "--gen_kwargs changes nothing: no task generates"
+    if arguments.num_fewshot is not None and kinds == {"loglikelihood_rolling"}:
+        yield "--num_fewshot changes nothing: whole texts are scored"
 
 
 def _prompt(name: str, task: Any, arguments: argparse.Namespace, session: Session) -> None:

@@ -47,3 +47,11 @@ def test_an_option_with_effect_is_not(
 ) -> None:
     tasks = ["--tasks", "antonym,sentiment_transfer", "--arms", "zero_shot,icv"]
     assert "changes nothing" not in said([*tasks, *GIVEN[option][0]], tmp_path, capfd)
+
+
+def test_run_says_what_it_does_not_use(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--tasks", "antonym", "--limit", "2", "--gen_kwargs", "temperature=0.5"]
+    assert main(["run", *options]) == 0
+    assert "--gen_kwargs changes nothing: no task generates" in capfd.readouterr().err
+    assert main(["run", *options[:-2]]) == 0
+    assert "changes nothing" not in capfd.readouterr().err

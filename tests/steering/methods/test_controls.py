@@ -53,7 +53,8 @@ def test_a_random_vector_for_every_operation(
     assert found.coefficient == 0.7
     assert dataclasses.replace(control, tensor=tensor).positions == edit.positions
     torch.testing.assert_close(control.tensor.norm(dim=-1), tensor.norm(dim=-1))
-    assert control.parameters is edit.parameters
+    assert set(control.parameters) == set(edit.parameters)
+    assert all(control.parameters[key] is value for key, value in edit.parameters.items())
     assert torch.equal(control.tensor, tensor) == (operation == "condition")
     ids = torch.arange(9)[None] + 5
     with torch.no_grad():

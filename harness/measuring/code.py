@@ -42,7 +42,7 @@ def folders(metadata: Mapping[str, Any]) -> list[Any]:
     found: list[Any] = []
     for place in sorted({str(each) for each in asked if each and Path(str(each)).is_dir()}):
         files = sorted(each for each in Path(place).rglob("*") if each.is_file())
-        found += [[str(file), code.content_of(file)] for file in files]
+        found += [[str(file.relative_to(place)), code.content_of(file)] for file in files]
     return found
 
 

@@ -223,7 +223,7 @@ class Comparison:
             records = self.of(task, arm)
             if not records:
                 raise NotCompared(f"{task}: no record of arm {arm!r}")
-            self._require_same_documents(task, arm, arm)
+            self.require_same_documents(task, arm, arm)
             rows = [sorted(record.samples, key=lambda s: int(s["doc_id"])) for record in records]
             self._matrices[key] = np.array(
                 [[number(sample.get(metric)) for sample in row] for row in rows], dtype=np.float64
@@ -264,7 +264,7 @@ class Comparison:
         groups, binary = [], True
         for task in chosen:
             name, other = metric or self.headline(task), others[task]
-            self._require_same_documents(task, arm, other)
+            self.require_same_documents(task, arm, other)
             mine, theirs = self.documents(task, arm, name), self.documents(task, other, name)
             binary &= len(mine) == len(theirs) == 1 and bool(
                 np.isin([*mine[0], *theirs[0]], (0, 1)).all()
@@ -272,7 +272,8 @@ class Comparison:
             groups.append(mine.mean(axis=0) - theirs.mean(axis=0))
         return compare(self.strata(chosen, groups), binary=binary and len(groups) == 1)
 
-    def _require_same_documents(self, task: str, arm: str, against: str) -> None:
+    def require_same_documents(self, task: str, arm: str, against: str) -> None:
+        """Raise NotCompared where two arms, or the seeds of one, answered different documents."""
         hashes = {
             tuple(sorted((int(s["doc_id"]), s["doc_hash"]) for s in record.samples))
             for name in (arm, against)

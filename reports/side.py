@@ -81,6 +81,7 @@ class Sides:
             plain = where.cell(PLAIN, [side])
             if plain is None or not where.of(side, name):
                 continue
+            where.require_same_documents(side, name, PLAIN)
             metric = where.headline(side)
             mine, theirs = (where.documents(side, each, metric) for each in (name, PLAIN))
             base = float(theirs.mean())

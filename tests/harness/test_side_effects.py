@@ -15,9 +15,9 @@ from lm_eval.models.huggingface import HFLM
 
 from harness.cli import main
 from harness.measuring.sources import Sources
-from reports import Comparison, Record
+from reports import Comparison, NotCompared, Record
 from reports.record import load_all
-from reports.side import EVERY, PLAIN, side_table, sides
+from reports.side import EVERY, PLAIN, side_lines, side_table, sides
 from steering import SteeringVector
 from tests.harness.test_standard_tasks import TASK, UTILS
 from tests.harness.test_standard_tasks import command as asked
@@ -214,3 +214,14 @@ def test_mistakes_are_one_line(
     assert asked("compare", checkpoint, folder, tmp_path / "out", *given) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert said in error
+
+
+def test_different_documents_are_not_compared(records: list[Record]) -> None:
+    changed = [
+        Record(**{**vars(r), "samples": r.samples[:5]})
+        if r.spec["side"] == "pages" and r.arm == "icv"
+        else r
+        for r in records
+    ]
+    with pytest.raises(NotCompared, match="answered different documents"):
+        side_lines(Comparison(changed))

@@ -35,7 +35,9 @@ def side(comparison: Comparison) -> Made | None:
         axis.set_yticks(range(len(rows)), [arm for arm, _ in rows])
         axis.grid(axis="y", visible=False)
         axis.locator_params(axis="x", nbins=4)
-    axes[0].invert_yaxis()
+        if max(map(abs, axis.dataLim.intervalx)) < 1e-9:  # no change: its scale would be rounding
+            axis.set_xlim(-0.1, 0.1)
+    axes[0].set_ylim(len(rows) - 0.5, -0.5)
     caption = (
         "Change of each side task's headline metric under the vectors that were tuned for other "
         "tasks, paired by document, with its 95 % BCa interval; the line is the unsteered model, "

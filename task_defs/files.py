@@ -4,6 +4,8 @@ A device, a pipe or a link to one has no end; so the kind and the size of a file
 system before a byte is read.
 """
 
+import gzip
+import io
 import json
 import os
 import re
@@ -97,16 +99,13 @@ def read_text(path: Path, limit: int = LIMIT) -> str:
 
 
 def _decompressed(content: bytes, limit: int) -> bytes:
-    """The members of a gzip file, joined as gzip joins them."""
-    found, left = b"", content
+    """What a gzip file holds, read no further than the limit."""
     try:
-        while left and len(found) <= limit:
-            member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-            found += member.decompress(left, limit + 1 - len(found))
-            if not member.eof and len(found) <= limit:
-                raise Unreadable("not a whole gzip file")
-            left = member.unused_data
-    except zlib.error as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            found = file.read(limit + 1)
+    except EOFError as error:
+        raise Unreadable("not a whole gzip file") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
         raise Unreadable(f"not a gzip file ({error})") from error
     if len(found) > limit:
         raise Unbounded(f"more than {limit} bytes when decompressed, expected at most that")

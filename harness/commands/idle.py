@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,11 +35,24 @@ def idle(
     if (arguments.judge or arguments.content_encoder) and not found.behaviour(asked):
         option = "--judge" if arguments.judge else "--content_encoder"
         yield f"{option} changes nothing: no task belongs to behavior_shift"
-    if arguments.gen_kwargs and not any(found.output_type(t) == "generate_until" for t in asked):
-        yield "--gen_kwargs changes nothing: no task generates"
+    yield from idle_asking(arguments, {found.output_type(task) for task in asked})
     if arguments.frame and not any(found.metadata(task).get("paraphrase") for task in asked):
         yield "--frame changes nothing: no task has a neutral frame (metadata.paraphrase)"
     own = {*asked, *(found.fitted_on(task) for task in tasks)}
     for name in found.library.datasets:
         if name not in own:
             yield f"--dataset {name} changes nothing: that task is not asked"
+
+
+def idle_asking(arguments: argparse.Namespace, kinds: Set[str]) -> Iterator[str]:
+    """Say the same of options that decide how tasks are asked.
+
+    Args:
+        arguments: The options.
+        kinds: Output types of the tasks, as lm-eval names them.
+    """
+    if arguments.gen_kwargs and "generate_until" not in kinds:
+        yield "--gen_kwargs changes nothing: no task generates"
+    shots = getattr(arguments, "num_fewshot", None)  # not every command has it
+    if shots is not None and kinds == {"loglikelihood_rolling"}:
+        yield "--num_fewshot changes nothing: whole texts are scored"

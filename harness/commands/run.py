@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.commands.idle import idle_asking
 from harness.commands.options import (
     judge_options,
     model_options,
@@ -97,7 +97,7 @@ def evaluated(
     tasks = {key: task for each in loaded for key, task in each.tasks.items()}
     groups = {key: group for each in loaded for key, group in each.groups.items()}
 
-    for said in _idle(arguments, {task.OUTPUT_TYPE for task in tasks.values()}):
+    for said in idle_asking(arguments, {task.OUTPUT_TYPE for task in tasks.values()}):
         print(f"steergauge: {said}", file=sys.stderr)
 
     from steering import SteeringVector
@@ -128,14 +128,6 @@ def evaluated(
         if (scores := _group_scores(group, blocks, results))
     }
     return results, {name: own.documents for name, own in measured.items()}
-
-
-def _idle(arguments: argparse.Namespace, kinds: set[str]) -> Iterator[str]:
-    """Say of each option that has nothing to act on, why."""
-    if arguments.gen_kwargs and "generate_until" not in kinds:
-        yield "--gen_kwargs changes nothing: no task generates"
-    if arguments.num_fewshot is not None and kinds == {"loglikelihood_rolling"}:
-        yield "--num_fewshot changes nothing: whole texts are scored"
 
 
 def _prompt(name: str, task: Any, arguments: argparse.Namespace, session: Session) -> None:

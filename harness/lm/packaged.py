@@ -72,7 +72,7 @@ def gguf_file(name: str) -> Path:
     whole = _cache() / files[0].name.rpartition(".")[0]
     if not whole.is_file() or _sha256(whole) != own.sha256:
         whole.parent.mkdir(parents=True, exist_ok=True)
-        from reports.files import write_atomically  # pandas, which no help page needs
+        from reports.files import write_atomically  # numpy and scipy, which no help page needs
 
         write_atomically(whole, (file.read_bytes() for file in files))
         if _sha256(whole) != own.sha256:

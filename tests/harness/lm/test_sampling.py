@@ -142,7 +142,7 @@ def test_settings_that_mean_nothing_are_refused(alone: SteeredLM, settings: dict
 
 def test_a_cache_that_this_machine_cannot_have_is_refused(alone: SteeredLM) -> None:
     if torch.cuda.is_available():
-        pytest.skip("an accelerator that caches can be moved from")
+        pytest.skip("from a GPU, which this machine has, a cache can be offloaded")
     with pytest.raises(BadArguments, match="cache_implementation='offloaded'"):
         alone.generate_until(asked({"cache_implementation": "offloaded"}))
 
